@@ -1,0 +1,489 @@
+"""The records that flow through auditkit: the battles table in the middle, and what is found in it.
+
+Frames live here and at the edges; the mathematics (`auditkit.stats`) takes arrays. pandas is imported
+when a table is made, never by importing this module.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from auditkit.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+__all__ = [
+    "ANSWER_COLUMNS",
+    "DROPPED_COLUMNS",
+    "GAME_COLUMNS",
+    "PROMPT_COLUMNS",
+    "RATING_COLUMNS",
+    "TABLE_COLUMNS",
+    "Battles",
+    "Benchmark",
+    "Detection",
+    "Evidence",
+    "Findings",
+    "Gate",
+    "Input",
+    "Interval",
+    "Length",
+    "Note",
+    "Order",
+    "Part",
+    "Position",
+    "Score",
+    "Settings",
+    "Severity",
+    "StyleEffect",
+    "Submission",
+    "frame",
+]
+
+Order = Literal["model_first", "model_second", "unknown"]
+Severity = Literal["info", "review", "reject"]
+Interval = tuple[float, float]
+
+#: One row a game (one judge call). `outcome` is the judge's probability that `model` beats `opponent`
+#: (0..1; NaN: no usable verdict, never 0 or 0.5). `weight` is 1, or 3 for a strong verdict (``>>``) of
+#: Arena-Hard. `gold` is 1 where `model`'s answer is known to be the right one, 0 where it is known to be
+#: the wrong one, else NaN. `answer` and `opponent_answer` are row numbers of the answers table (-1: not
+#: recorded). `label` is the verdict as the judge gave it, "" if there is none.
+GAME_COLUMNS: Final[Mapping[str, str]] = {
+    "prompt_id": "str", "model": "str", "opponent": "str", "judge": "str", "order": "str", "label": "str",
+    "outcome": "float64", "weight": "float64", "variant": "str", "turn": "int64", "gold": "float64",
+    "answer": "int64", "opponent_answer": "int64",
+}  # fmt: skip
+#: One row an answer. `text` never holds the reasoning trace. `declared` is the style metadata that came
+#: with the answer, as a JSON string ("" if none): never believed, only compared with our own count.
+ANSWER_COLUMNS: Final[Mapping[str, str]] = {
+    "prompt_id": "str", "model": "str", "turn": "int64", "text": "str", "trace": "str", "finish": "str",
+    "declared": "str",
+}  # fmt: skip
+#: One row a prompt, in the benchmark's own order. `text` is what the model was asked, turns joined by a blank line.
+PROMPT_COLUMNS: Final[Mapping[str, str]] = {
+    "prompt_id": "str", "text": "str", "category": "str", "cluster": "str", "language": "str",
+}  # fmt: skip
+#: One row an absolute rating (MT-Bench single, WildBench score): `score` on the judge's own scale, NaN if unparsed.
+RATING_COLUMNS: Final[Mapping[str, str]] = {
+    "prompt_id": "str", "model": "str", "judge": "str", "turn": "int64", "score": "float64", "answer": "int64",
+}  # fmt: skip
+#: Win/tie/loss counts that came without their games (WildBench tables). `k` is the length margin (-1: off),
+#: `task` "" for all tasks; `total` is the file length, which includes items that were not counted.
+TABLE_COLUMNS: Final[Mapping[str, str]] = {
+    "model": "str", "opponent": "str", "k": "int64", "task": "str", "win_much": "int64", "win": "int64",
+    "tie": "int64", "lose": "int64", "lose_much": "int64", "total": "int64", "mean_chars": "float64",
+}  # fmt: skip
+#: Rows that were read but cannot be a game: duplicates, rows without an answer. Counted and reported, never silent.
+DROPPED_COLUMNS: Final[Mapping[str, str]] = {"prompt_id": "str", "model": "str", "reason": "str", "where": "str"}
+
+
+def frame(columns: Mapping[str, str], data: Mapping[str, object] | None = None) -> pd.DataFrame:
+    """Return a table with exactly `columns`, of the named types (arrays or lists in, no rows if `data` is None)."""
+    import pandas as pd
+
+    if data is None:
+        return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in columns.items()})
+    if list(data) != list(columns):
+        raise ValueError(f"expected the columns {list(columns)}, got {list(data)}")
+    return pd.DataFrame(data).astype(dict(columns))
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was asked and who asked it. `expected` is the benchmark's full number of prompts (0: unknown).
+
+    `subject` says what the recording is about: submissions to a leaderboard, or a judge measured on
+    pairs with a known answer (LLMBar, JudgeBench). `baselines` is empty where every model met every other.
+    `pairing` is how positions were used: both orders of each pair, one order, or not recorded.
+    """
+
+    name: str
+    version: str = ""
+    format: str = ""
+    baselines: frozenset[str] = frozenset()
+    expected: int = 0
+    subject: Literal["submissions", "judge"] = "submissions"
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file that was read. `rows` counts its records."""
+
+    path: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something a reader met and handled: what, how often, where. `kind` is a short fixed word."""
+
+    kind: str
+    text: str
+    count: int = 1
+    path: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One model's part of a recording, for detectors.
+
+    Attributes:
+        model: The submission's name.
+        games: Its games, seen from its side (columns of `GAME_COLUMNS`).
+        rows: One row an answer of its own: ``prompt_id, turn, prompt, text, trace, finish, declared, baseline``
+            (`baseline` is the opponent's answer to the same prompt, "" if not recorded).
+        expected: How many prompts the benchmark has (0: unknown).
+        dropped: Rows of `DROPPED_COLUMNS` that belong to it.
+    """
+
+    model: str
+    games: pd.DataFrame
+    rows: pd.DataFrame
+    expected: int
+    dropped: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Battles:
+    """A recording: the table of games, and the answers, prompts, ratings and counts that belong to it.
+
+    Every table has exactly the columns of its ``*_COLUMNS`` map. Readers build it; nothing changes it.
+    """
+
+    benchmark: Benchmark
+    games: pd.DataFrame
+    answers: pd.DataFrame
+    prompts: pd.DataFrame
+    ratings: pd.DataFrame
+    tables: pd.DataFrame
+    dropped: pd.DataFrame
+    inputs: tuple[Input, ...] = ()
+    notes: tuple[Note, ...] = ()
+    #: Files found beside the results that a control may want: ``{"calibration": Path(".../df_gamed.csv")}``.
+    beside: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def build(
+        cls,
+        benchmark: Benchmark,
+        *,
+        games: pd.DataFrame | None = None,
+        answers: pd.DataFrame | None = None,
+        prompts: pd.DataFrame | None = None,
+        ratings: pd.DataFrame | None = None,
+        tables: pd.DataFrame | None = None,
+        dropped: pd.DataFrame | None = None,
+        inputs: Iterable[Input] = (),
+        notes: Iterable[Note] = (),
+        beside: Mapping[str, Path] | None = None,
+    ) -> Battles:
+        """Check the tables once, where they enter, and return the recording.
+
+        Raises:
+            InputError: An outcome outside 0..1, a weight or an answer number out of range, or no data at all.
+        """
+        battles = cls(
+            benchmark,
+            frame(GAME_COLUMNS) if games is None else games,
+            frame(ANSWER_COLUMNS) if answers is None else answers,
+            frame(PROMPT_COLUMNS) if prompts is None else prompts,
+            frame(RATING_COLUMNS) if ratings is None else ratings,
+            frame(TABLE_COLUMNS) if tables is None else tables,
+            frame(DROPPED_COLUMNS) if dropped is None else dropped,
+            tuple(inputs),
+            tuple(notes),
+            dict(beside or {}),
+        )
+        battles._check()
+        return battles
+
+    def _check(self) -> None:
+        games, n_answers = self.games, len(self.answers)
+        for name, columns in (
+            ("games", GAME_COLUMNS), ("answers", ANSWER_COLUMNS), ("prompts", PROMPT_COLUMNS),
+            ("ratings", RATING_COLUMNS), ("tables", TABLE_COLUMNS), ("dropped", DROPPED_COLUMNS),
+        ):  # fmt: skip
+            have = list(getattr(self, name).columns)
+            if have != list(columns):
+                raise ValueError(f"table {name}: expected the columns {list(columns)}, got {have}")
+        if not (len(games) or len(self.ratings) or len(self.tables)):
+            path = self.inputs[0].path if self.inputs else None
+            raise InputError(
+                "no judgments found", path=path, mend="point to the folder that holds the judge's verdicts"
+            )
+        outcome = games["outcome"].to_numpy()
+        bad = (outcome < 0) | (outcome > 1)
+        if bad.any():
+            row = int(bad.argmax())
+            raise InputError(
+                f"outcome must lie in 0..1, got {outcome[row]} for model {games['model'].iloc[row]!r}",
+                record=f"game {row}",
+            )
+        weight = games["weight"].to_numpy()
+        if not ((weight > 0) & (weight < 1e6)).all():
+            raise InputError("weight must be positive and finite")
+        for column in ("answer", "opponent_answer"):
+            code = games[column].to_numpy()
+            if ((code < -1) | (code >= n_answers)).any():
+                raise ValueError(f"games.{column} points outside the {n_answers} answers")
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The submissions, sorted: every model with games, ratings or counts that is not a baseline."""
+        names: set[str] = set(self.games["model"].unique())
+        names.update(self.ratings["model"].unique(), self.tables["model"].unique())
+        if not self.benchmark.baselines:
+            names.update(self.games["opponent"].unique())
+        return tuple(sorted(names - self.benchmark.baselines))
+
+    def games_of(self, model: str) -> pd.DataFrame:
+        """Return the games of `model` with `model` in the first role: outcomes, gold and order turned where needed."""
+        import pandas as pd
+
+        games = self.games
+        own = games[games["model"] == model]
+        other = games[(games["opponent"] == model) & (games["model"] != model)]
+        if self.benchmark.baselines or other.empty:
+            return own
+        turned = other.rename(
+            columns={
+                "model": "opponent", "opponent": "model", "answer": "opponent_answer", "opponent_answer": "answer",
+            }
+        )[list(GAME_COLUMNS)].copy()  # fmt: skip
+        turned["outcome"] = 1.0 - turned["outcome"]
+        turned["gold"] = 1.0 - turned["gold"]
+        turned["order"] = turned["order"].map(
+            {"model_first": "model_second", "model_second": "model_first", "unknown": "unknown"}
+        )
+        return pd.concat([own, turned]).sort_index(kind="stable")
+
+    @cached_property
+    def _prompt_text(self) -> pd.Series:
+        return self.prompts.drop_duplicates("prompt_id").set_index("prompt_id")["text"]
+
+    def submission(self, model: str) -> Submission:
+        """Return everything recorded about one model, for detectors."""
+        games = self.games_of(model)
+        answers = self.answers[self.answers["model"] == model]
+        rows = answers[["prompt_id", "turn", "text", "trace", "finish", "declared"]].copy()
+        rows.insert(2, "prompt", rows["prompt_id"].map(self._prompt_text).fillna("").astype("str"))
+        met = games[(games["answer"] >= 0) & (games["opponent_answer"] >= 0)].drop_duplicates("answer")
+        texts = self.answers["text"]
+        baseline = met.set_index("answer")["opponent_answer"].map(texts)
+        rows["baseline"] = baseline.reindex(rows.index).fillna("").astype("str")
+        return Submission(
+            model,
+            games.reset_index(drop=True),
+            rows.reset_index(drop=True),
+            self.benchmark.expected,
+            self.dropped[self.dropped["model"] == model].reset_index(drop=True),
+        )
+
+    @staticmethod
+    def concat(parts: Sequence[Battles]) -> Battles:
+        """Join recordings of one benchmark; answer numbers are moved along, prompts kept once in first-seen order.
+
+        Raises:
+            InputError: The parts are recordings of different kinds (submissions and judges).
+        """
+        import pandas as pd
+
+        if len(parts) == 1:
+            return parts[0]
+        if len({p.benchmark.subject for p in parts}) > 1:
+            raise InputError("judge test sets and submissions cannot be audited together", mend="audit them one by one")
+        games, ratings, start = [], [], 0
+        for part in parts:
+            g, r = part.games.copy(), part.ratings.copy()
+            for table, columns in ((g, ("answer", "opponent_answer")), (r, ("answer",))):
+                for column in columns:
+                    table[column] = table[column].where(table[column] < 0, table[column] + start)
+            games.append(g)
+            ratings.append(r)
+            start += len(part.answers)
+
+        def join(tables: list[pd.DataFrame]) -> pd.DataFrame:
+            filled = [t for t in tables if len(t)]
+            return pd.concat(filled, ignore_index=True) if filled else tables[0]
+
+        names = dict.fromkeys(p.benchmark.name for p in parts)
+        first = parts[0].benchmark
+        benchmark = replace(
+            first,
+            name=" + ".join(names),
+            baselines=frozenset().union(*(p.benchmark.baselines for p in parts)),
+            expected=max(p.benchmark.expected for p in parts),
+            simulated=any(p.benchmark.simulated for p in parts),
+        )
+        return Battles.build(
+            benchmark,
+            games=join(games),
+            answers=join([p.answers for p in parts]),
+            prompts=join([p.prompts for p in parts]).drop_duplicates("prompt_id", ignore_index=True),
+            ratings=join(ratings),
+            tables=join([p.tables for p in parts]),
+            dropped=join([p.dropped for p in parts]),
+            inputs=[i for p in parts for i in p.inputs],
+            notes=[n for p in parts for n in p.notes],
+            beside={k: v for p in reversed(parts) for k, v in p.beside.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a control or detector may be told. Every result repeats what it used.
+
+    Attributes:
+        level: Confidence level of intervals, 0..1.
+        replicates: Prompt-bootstrap replicates.
+        seed: Seed of every random draw.
+        strong_weight: How often a strong verdict (``>>``) counts.
+        calibration: AlpacaEval's ``df_gamed.csv``; None: looked for beside the results.
+    """
+
+    level: float = 0.95
+    replicates: int = 1000
+    seed: int = 0
+    strong_weight: float = 3.0
+    calibration: Path | None = None
+
+    def rng(self, name: str) -> np.random.Generator:
+        """Return the generator of the consumer `name`: independent of who else draws, the same for the same seed."""
+        import numpy as np
+
+        return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+
+
+# --- what controls and detectors find -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of one model under one control.
+
+    `estimate` is None where the score is undefined for these data or could not be computed; `note` then says
+    why and what is missing. `unit` tells what may be compared: win rates are in percent (0..100), rewards in
+    -100..100, ratings on the judge's scale. `overlap` is the share (0..1) of prompts on which the two answers
+    are comparable in what is controlled. `published_se` is the standard error by the benchmark's own formula.
+    """
+
+    model: str
+    control: str
+    estimate: float | None
+    se: float | None = None
+    ci: Interval | None = None
+    n: int = 0
+    method: str = ""
+    unit: Literal["win_rate", "reward", "rating", "accuracy"] = "win_rate"
+    overlap: float | None = None
+    published_se: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """How many points of a score come with one part: model, length, style, position, difficulty."""
+
+    part: Literal["model", "length", "style", "position", "difficulty"]
+    points: float | None
+    ci: Interval | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Position:
+    """What going first did. `effect_points`: win rate shown second minus shown first, in points."""
+
+    design: Literal["within_pair", "between_items", "not_measured"]
+    consistency: float | None = None
+    first_preference: float | None = None
+    effect_points: float | None = None
+    ci: Interval | None = None
+    p_value: float | None = None
+    n: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Length:
+    """What length did. `coefficient`: log-odds per standard deviation of the (tanh) length difference, model minus baseline."""
+
+    coefficient: float | None
+    ci: Interval | None
+    mean_chars: float | None
+    baseline_mean_chars: float | None
+    overlap: float | None
+    #: Win rate by quintile of the length difference, shortest first: ``(mean difference in characters, win rate, n)``.
+    quintiles: tuple[tuple[float, float, int], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StyleEffect:
+    """What one style feature did: log-odds per standard deviation of the difference, model minus baseline."""
+
+    feature: str
+    coefficient: float | None
+    ci: Interval | None
+    mean: float | None
+    baseline_mean: float | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one control found, by model."""
+
+    scores: tuple[Score, ...] = ()
+    decomposition: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    position: Mapping[str, Position] = field(default_factory=dict)
+    length: Mapping[str, Length] = field(default_factory=dict)
+    style: Mapping[str, tuple[StyleEffect, ...]] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A quotation: which prompt, what was found there. `quote` is at most 300 characters and escaped (`errors.printable`)."""
+
+    prompt_id: str
+    quote: str
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What one detector says of one submission. `flag` is None where it could not be measured; `note` says why.
+
+    `severity` is what a flag means. `p_value` is conformal against the other submissions of the same audit
+    ((1 + others at least as extreme) / (1 + others)); None where there are no others.
+    """
+
+    detector: str
+    flag: bool | None
+    severity: Severity
+    statistic: float | None = None
+    threshold: float | None = None
+    p_value: float | None = None
+    n: int = 0
+    evidence: tuple[Evidence, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One harness gate (H1…H12) as far as a recording shows it."""
+
+    gate: str
+    status: Literal["pass", "fail", "not_measured"]
+    kind: Literal["proved", "fuzzed", "checked"]
+    evidence: str

@@ -1,0 +1,1 @@
+"""Measures of a text: characters, tokens, markdown; reasoning traces split off."""
