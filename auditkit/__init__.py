@@ -1,1 +1,78 @@
+"""auditkit: audit LLM-judge benchmarks; every score ships with a gameability report.
 
+Everything a command does is a function of the same name::
+
+    import auditkit
+
+    battles = auditkit.read("results/")
+    report = auditkit.audit("results/", settings=auditkit.Settings(seed=1))
+    print(report.to_frame())
+
+Names load when first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from auditkit.audit import audit
+    from auditkit.errors import AuditkitError, InputError, Undefined, UsageError
+    from auditkit.formats import convert, read
+    from auditkit.records import Battles, Settings
+    from auditkit.reports import Report
+
+_HOMES: Final = {
+    "AuditkitError": "auditkit.errors",
+    "Battles": "auditkit.records",
+    "InputError": "auditkit.errors",
+    "Report": "auditkit.reports",
+    "Settings": "auditkit.records",
+    "Undefined": "auditkit.errors",
+    "UsageError": "auditkit.errors",
+    "audit": "auditkit.audit",
+    "convert": "auditkit.formats",
+    "read": "auditkit.formats",
+}
+
+__all__ = [
+    "AuditkitError",
+    "Battles",
+    "InputError",
+    "Report",
+    "Settings",
+    "Undefined",
+    "UsageError",
+    "audit",
+    "convert",
+    "read",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("judge-auditkit")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'auditkit' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+class _Package(ModuleType):
+    """The package's own type: importing the module `auditkit.audit` must not hide the function `auditkit.audit`."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, getattr(value, name) if name in _HOMES and isinstance(value, ModuleType) else value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,415 @@
+"""The audit job: a recording in, a gameability report out.
+
+It asks the registry which controls and detectors there are, runs them all, checks what harness gates a
+recording can show, and lets the policy decide. Nothing is estimated here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from auditkit import formats, registry
+from auditkit import policy as verdicts
+from auditkit.attacks.detect import detect
+from auditkit.controls import missing_bounds
+from auditkit.errors import AuditkitError, Undefined, UsageError, printable
+from auditkit.gates import Check, check_gates
+from auditkit.records import (
+    Battles,
+    Detection,
+    Findings,
+    Length,
+    Note,
+    Position,
+    Score,
+    Settings,
+    Submission,
+)
+from auditkit.reports.report import (
+    SCHEMA,
+    BenchmarkInfo,
+    Bounds,
+    Gameability,
+    Grade,
+    JudgeInfo,
+    Method,
+    NullFloor,
+    Quality,
+    Rank,
+    Report,
+    SubmissionReport,
+)
+from auditkit.stats.intervals import cluster_mean
+from auditkit.stats.ranks import independent_se, paired_se, rank_intervals
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Progress", "audit", "audit_battles", "exit_code"]
+
+#: Called with a stage's name, how many of its steps are done, and how many there are.
+Progress = Callable[[str, int, int], None]
+
+#: An answer given to at least this share of the prompts makes a submission a constant one: a null floor.
+CONSTANT_SHARE: Final = 0.5
+_UNMEASURED: Final = (
+    "attacks on this judge (a recording holds only the answers that were judged)",
+    "rank uplift under attack",
+    "cost to the top in judge calls",
+)
+
+
+def _quiet(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def audit(
+    *paths: Path | str,
+    format: str | None = None,  # noqa: A002  the field's word, and the option's name
+    settings: Settings | None = None,
+    policy: Path | None = None,
+    keep_going: bool = False,
+    command: str = "",
+    progress: Progress = _quiet,
+) -> Report:
+    """Read recordings and audit them together.
+
+    Args:
+        paths: Results folders or files of any format in `registry.plugins("formats")`.
+        format: Force this format instead of recognising it.
+        settings: Confidence level, bootstrap replicates, seed, calibration file.
+        policy: A policy file; None: the built-in standard policy.
+        keep_going: Leave out paths that cannot be read, with a note each, as long as one can.
+        command: The command line to print in the report as the way to make it again.
+        progress: Told of every finished step.
+
+    Returns:
+        The report. Same inputs, settings and ``SOURCE_DATE_EPOCH``: the same report.
+
+    Raises:
+        InputError: A path, policy or calibration file cannot be used.
+        UsageError: No path, or an unknown format.
+    """
+    if not paths:
+        raise UsageError("no path given: name at least one results folder or file")
+    rules = verdicts.load_policy(policy)
+    progress("reading", 0, len(paths))
+    parts, errors = formats.read_each(paths, format=format, keep_going=keep_going)
+    if not parts:
+        raise errors[0]
+    progress("reading", len(paths), len(paths))
+    battles = Battles.concat(parts)
+    skipped = tuple(Note("skipped", str(error), path=printable(error.path or "")) for error in errors)
+    battles = replace(battles, notes=battles.notes + skipped)
+    return audit_battles(battles, settings=settings, policy=rules, command=command, progress=progress)
+
+
+def audit_battles(
+    battles: Battles,
+    *,
+    settings: Settings | None = None,
+    policy: verdicts.Policy | None = None,
+    command: str = "",
+    progress: Progress = _quiet,
+) -> Report:
+    """Audit one recording. See `audit`."""
+    settings = settings or Settings()
+    rules = policy or verdicts.load_policy()
+    findings = _controls(battles, settings, progress)
+    judge_only = battles.benchmark.subject == "judge"
+    submissions: tuple[SubmissionReport, ...] = ()
+    harness = check_gates(battles)
+    if not judge_only:
+        detections = _detections(battles, settings, progress)
+        submissions = _submissions(battles, findings, detections, harness, rules, settings)
+    return Report(
+        schema=SCHEMA,
+        auditkit=version("judge-auditkit"),
+        created=_created(),
+        seed=settings.seed,
+        benchmark=_benchmark(battles),
+        judge=_judge(battles, findings if judge_only else None),
+        inputs=battles.inputs,
+        harness=tuple(check.gate for check in harness),
+        submissions=submissions,
+        notes=battles.notes + findings.notes,
+        method=Method(settings.level, settings.replicates, f"{rules.name} {rules.version} (sha256 {rules.sha256[:12]})", command),
+    )  # fmt: skip
+
+
+def exit_code(report: Report) -> int:
+    """Return 1 if a submission is rejected, else 3 if one is not certifiable, else 0."""
+    found = {s.verdict for s in report.submissions}
+    return 1 if "rejected" in found else 3 if "not_certifiable" in found else 0
+
+
+def _created() -> str:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+    return now.isoformat(timespec="seconds")
+
+
+def _controls(battles: Battles, settings: Settings, progress: Progress) -> Findings:
+    """Run every registered control and join what they found; a control that fails is noted, not fatal."""
+    known = registry.plugins("controls")
+    found: list[Findings] = []
+    for step, (name, plugin) in enumerate(known.items()):
+        progress("controls", step, len(known))
+        try:
+            found.append(plugin.load()(battles, settings))
+        except Undefined as error:
+            found.append(Findings(notes=(Note("undefined", f"control {name}: {error}"),)))
+        except AuditkitError:
+            raise  # bad input (a wrong calibration file) is the user's to mend
+        except Exception as error:  # noqa: BLE001  whatever a plugin raises must not take the other results along
+            found.append(Findings(notes=(Note("control_failed", f"control {name}: {type(error).__name__}: {error}"),)))
+    progress("controls", len(known), len(known))
+    joined: dict[str, dict[str, object]] = {"decomposition": {}, "position": {}, "length": {}, "style": {}}
+    for part in found:
+        for section, table in joined.items():
+            table.update(getattr(part, section))
+    return Findings(
+        scores=tuple(s for part in found for s in part.scores),
+        notes=tuple(n for part in found for n in part.notes),
+        **joined,  # type: ignore[arg-type]  # each section keeps its own type
+    )
+
+
+def _detections(battles: Battles, settings: Settings, progress: Progress) -> Mapping[str, Sequence[Detection]]:
+    submissions: list[Submission] = []
+    for step, model in enumerate(battles.models):
+        progress("detectors", step, len(battles.models))
+        submissions.append(battles.submission(model))
+    plugins = {name: plugin.load() for name, plugin in registry.plugins("detectors").items()}
+    found = detect(submissions, plugins, settings)
+    progress("detectors", len(battles.models), len(battles.models))
+    return found
+
+
+def _submissions(
+    battles: Battles,
+    findings: Findings,
+    detections: Mapping[str, Sequence[Detection]],
+    harness: Sequence[Check],
+    rules: verdicts.Policy,
+    settings: Settings,
+) -> tuple[SubmissionReport, ...]:
+    by_model: dict[str, list[Score]] = {model: [] for model in battles.models}
+    for score in findings.scores:
+        by_model.setdefault(score.model, []).append(score)
+    usable = _usable_prompts(battles)
+    nulls = _null_floors(battles, settings)
+    floor = max(nulls.values(), key=lambda f: f.estimate or 0.0, default=None)
+    ranks = _ranks(battles, findings.scores, settings)
+    median = _median_honest(by_model, nulls)
+    reports = []
+    for model in battles.models:
+        scores = tuple(by_model[model])
+        quality = _quality(battles, model)
+        position = findings.position.get(
+            model, Position("not_measured", note="no games of this submission are recorded")
+        )
+        if floor is None:
+            null_floor = NullFloor(None, note="no constant answer was judged in this recording")
+        elif model in nulls:
+            null_floor = replace(nulls[model], note="this submission is itself a constant answer")
+        else:
+            null_floor = floor
+        case = verdicts.Case(
+            model=model,
+            n=usable.get(model, 0),
+            recorded=model in usable,
+            scores=scores,
+            quality=quality,
+            position=position,
+            detections=detections.get(model, ()),
+            gates=[check.gate for check in harness if check.touches is None or model in check.touches],
+            null_floor=NullFloor(None, note=null_floor.note) if model in nulls else null_floor,
+        )
+        verdict, reasons = verdicts.decide(rules, case)
+        reports.append(
+            SubmissionReport(
+                model=model,
+                n=case.n,
+                verdict=verdict,
+                reasons=reasons,
+                quality=quality,
+                scores=scores,
+                decomposition=tuple(findings.decomposition.get(model, ())),
+                position=position,
+                length=findings.length.get(
+                    model, Length(None, None, None, None, None, note="not measured: no answers are recorded")
+                ),
+                style=tuple(findings.style.get(model, ())),
+                detectors=tuple(case.detections),
+                attacks=(),
+                null_floor=null_floor,
+                gameability=_gameability(scores, floor, median, case),
+                ranks=ranks.get(model, {}),
+            )
+        )
+    return tuple(reports)
+
+
+def _usable_prompts(battles: Battles) -> dict[str, int]:
+    """Return, by model, how many distinct prompts have a usable verdict or rating."""
+    import pandas as pd
+
+    games = battles.games[battles.games["outcome"].notna()]
+    seen = [
+        games[["model", "prompt_id"]],
+        battles.ratings.loc[battles.ratings["score"].notna(), ["model", "prompt_id"]],
+    ]
+    if not battles.benchmark.baselines:
+        seen.append(games[["opponent", "prompt_id"]].rename(columns={"opponent": "model"}))
+    table = pd.concat(seen, ignore_index=True).drop_duplicates()
+    return {str(k): int(v) for k, v in table.groupby("model").size().items()}
+
+
+def _quality(battles: Battles, model: str) -> Quality:
+    games = battles.games_of(model)
+    ratings = battles.ratings[battles.ratings["model"] == model]
+    have = len(set(games["prompt_id"]) | set(ratings["prompt_id"]))
+    expected = battles.benchmark.expected
+    dropped = battles.dropped[battles.dropped["model"] == model]
+    return Quality(
+        coverage=min(have / expected, 1.0) if expected and have else None,
+        missing=max(expected - have, 0) if have else 0,
+        unparsed=int(games["outcome"].isna().sum() + ratings["score"].isna().sum()),
+        duplicates=int((dropped["reason"] == "duplicate").sum()),
+        bounds=_bounds(battles, model) if len(games) else None,
+    )
+
+
+def _bounds(battles: Battles, model: str) -> Bounds:
+    found = missing_bounds(battles, model)
+    return Bounds(found.dropped, found.all_lost, found.all_won)
+
+
+def _null_floors(battles: Battles, settings: Settings) -> dict[str, NullFloor]:
+    """Return the score of every submission that gives one answer to most prompts, by model.
+
+    Intervals are Bonferroni-corrected for their number: the best of them is picked afterwards.
+    """
+    answers = battles.answers
+    nulls = []
+    for model in battles.models:
+        texts = answers.loc[answers["model"] == model, "text"]
+        if len(texts) > 1 and texts.value_counts().iloc[0] / len(texts) >= CONSTANT_SHARE:
+            nulls.append(model)
+    level = 1.0 - (1.0 - settings.level) / max(len(nulls), 1)
+    floors = {}
+    for model in nulls:
+        games = battles.games_of(model)
+        games = games[games["outcome"].notna()]
+        if games["prompt_id"].nunique() > 1:
+            mean = cluster_mean(100.0 * games["outcome"].to_numpy(), games["prompt_id"].to_numpy(), level=level)
+            floors[model] = NullFloor(
+                mean.estimate, mean.ci, f"recorded submission {printable(model, 80)}", mean.n_clusters
+            )
+    return floors
+
+
+def _median_honest(scores: Mapping[str, Sequence[Score]], nulls: Iterable[str]) -> float | None:
+    left_out = set(nulls)
+    raw = [
+        s.estimate for model, own in scores.items() if model not in left_out for s in own
+        if s.control == "raw" and s.estimate is not None
+    ]  # fmt: skip
+    return float(np.median(raw)) if raw else None
+
+
+def _gameability(
+    scores: Sequence[Score], floor: NullFloor | None, median: float | None, case: verdicts.Case
+) -> Gameability:
+    """Grade by what a recording can show: a failed gate or a constant answer above the field makes a score voidable."""
+    lower = floor.ci[0] if floor is not None and floor.ci is not None else None
+    voidable = any(g.status == "fail" for g in case.gates) or (
+        lower is not None and median is not None and lower > median
+    )
+    grade: Grade = "voidable" if voidable else "gameable" if lower is not None and lower > 0 else "unresolved"
+    known = floor is not None and lower is not None
+    return Gameability(
+        grade=grade,
+        points=lower if known else None,
+        ci=floor.ci if known and floor is not None else None,
+        attack=floor.attack if known and floor is not None else "",
+        control_spread=verdicts.spread(scores),
+        suite="constant answers found in the recording" if known else "",
+        not_measured=_UNMEASURED,
+    )
+
+
+def _ranks(battles: Battles, scores: Sequence[Score], settings: Settings) -> dict[str, dict[str, Rank]]:
+    """Rank the submissions under every control that gives each of at least two of them an interval.
+
+    The raw rank is paired on prompts; the others treat models as independent, which is conservative.
+    """
+    table: dict[str, dict[str, Score]] = {}
+    for score in scores:
+        if score.estimate is not None and score.se is not None and score.model in battles.models:
+            table.setdefault(score.control, {}).setdefault(score.model, score)
+    out: dict[str, dict[str, Rank]] = {}
+    for control, by_model in table.items():
+        if len(by_model) < 2:
+            continue
+        models = sorted(by_model)
+        estimates = np.array([by_model[m].estimate for m in models], dtype=np.float64)
+        if control == "raw" and battles.benchmark.baselines:
+            se = 100.0 * paired_se(_prompt_matrix(battles.games, models))
+        else:
+            se = independent_se(np.array([by_model[m].se for m in models], dtype=np.float64))
+        ranks = rank_intervals(estimates, se, settings.level)
+        for i, model in enumerate(models):
+            out.setdefault(model, {})[control] = Rank(int(ranks.rank[i]), int(ranks.lo[i]), int(ranks.hi[i]))
+    return out
+
+
+def _prompt_matrix(games: pd.DataFrame, models: Sequence[str]) -> np.ndarray:
+    mean = games.groupby(["model", "prompt_id"], sort=False)["outcome"].mean().unstack("prompt_id")
+    return np.asarray(mean.reindex(list(models)).to_numpy(dtype=np.float64))
+
+
+def _benchmark(battles: Battles) -> BenchmarkInfo:
+    digest = hashlib.sha256()
+    for column in ("prompt_id", "text"):
+        for value in battles.prompts[column]:
+            digest.update(value.encode("utf-8", "replace") + b"\x00")
+    b = battles.benchmark
+    return BenchmarkInfo(
+        name=b.name,
+        version=b.version,
+        prompts=len(battles.prompts),
+        sha256=digest.hexdigest(),
+        format=b.format,
+        subject=b.subject,
+        expected=b.expected,
+        baselines=tuple(sorted(b.baselines)),
+        simulated=b.simulated,
+    )
+
+
+def _judge(battles: Battles, findings: Findings | None) -> JudgeInfo:
+    """Name the judge. A recording tells its name, not its prompt: the hash of a judge spec is left empty."""
+    names = sorted((set(battles.games["judge"]) | set(battles.ratings["judge"])) - {""})
+    name = ", ".join(names) or "not recorded"
+    if findings is None:
+        return JudgeInfo(name=name, model=name, sha256="", simulated=battles.benchmark.simulated)
+    return JudgeInfo(
+        name=name,
+        model=name,
+        sha256="",
+        simulated=battles.benchmark.simulated,
+        scores=tuple(s for s in findings.scores if s.model in names),
+        position={k: v for k, v in findings.position.items() if k in names},
+        length={k: v for k, v in findings.length.items() if k in names},
+    )

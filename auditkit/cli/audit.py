@@ -1,0 +1,57 @@
+"""`auditkit audit`: recorded judgments in, verdicts and a report out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from auditkit.cli import options, output
+from auditkit.cli.progress import showing
+
+__all__ = ["command"]
+
+
+@click.command("audit")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options.reading_options()
+@options.settings_options()
+@click.option("--policy", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Verdict rules (TOML).")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False),
+    help="Write report.json and report.html here.  [default: auditkit-report, or nothing with --json]",
+)  # fmt: skip
+@options.json_option()
+@options.quiet_option()
+def command(
+    paths: tuple[Path, ...],
+    format_: str | None,
+    keep_going: bool,
+    calibration: Path | None,
+    seed: int,
+    replicates: int,
+    level: float,
+    policy: Path | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Audit recorded judgments in PATHS: results folders or files.
+
+    Formats are recognised: AlpacaEval 2, Arena-Hard, MT-Bench, WildBench, JudgeBench, LLMBar, plain pairs
+    (JSONL, CSV, Parquet) and auditkit's own run folders. No model, key or network is used.
+
+    \b
+    Example:
+      auditkit audit results/ --calibration df_gamed.csv --out out
+    """
+    from auditkit.audit import audit, exit_code
+
+    settings = options.settings_of(calibration, seed, replicates, level)
+    with showing(quiet) as progress:
+        report = audit(
+            *paths, format=format_, settings=settings, policy=policy, keep_going=keep_going,
+            command=output.command_line(), progress=progress,
+        )  # fmt: skip
+    output.deliver(report, out=out, as_json=as_json)
+    click.get_current_context().exit(exit_code(report))

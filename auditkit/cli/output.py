@@ -1,0 +1,270 @@
+"""What commands print and write: tables for a terminal, JSON, the report's two files."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from auditkit.errors import InputError, UsageError, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from auditkit.registry import Plugin
+    from auditkit.reports.report import Report, SubmissionReport
+
+__all__ = ["command_line", "deliver", "leaderboard", "plugin_table", "stored_report", "write_report"]
+
+_DEFAULT_OUT: Final = Path("auditkit-report")
+_STYLES: Final = {"certified": "green", "conditional": "yellow", "rejected": "bold red", "not_certifiable": "magenta"}
+_MARKS: Final = {"fail": "✗", "warn": "!", "not_measured": "·", "pass": "✓"}
+_NAME_WIDTH: Final = 28
+
+
+def command_line() -> str:
+    """Return the command line that is running, as it can be typed again."""
+    return shlex.join(["auditkit", *sys.argv[1:]])
+
+
+def deliver(report: Report, *, out: Path | None, as_json: bool) -> None:
+    """Write the report's files and print it: JSON alone with `as_json`, tables otherwise."""
+    from auditkit.reports.report import to_json
+
+    if out is None and not as_json:
+        out = _DEFAULT_OUT
+    pages = write_report(report, out) if out is not None else None
+    if as_json:
+        click.echo(to_json(report), nl=False)
+        return
+    _print_report(report)
+    if pages is not None:
+        click.echo(f"report: {pages[1]}")
+
+
+def write_report(report: Report, out: Path) -> tuple[Path, Path]:
+    """Write report.json and report.html into `out`, each whole or not at all.
+
+    Raises:
+        InputError: The folder cannot be made or written to.
+    """
+    from auditkit.reports import render, to_json
+
+    files = (out / "report.json", out / "report.html")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path, text in zip(files, (to_json(report), render(report)), strict=True):
+            _replace(path, text)
+    except OSError as error:
+        raise InputError(f"cannot write the report: {error.strerror}", path=out, mend="choose another --out") from None
+    return files
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def stored_report(paths: Sequence[Path]) -> Report | None:
+    """Return the report in `paths` if that is what they name (a report.json, or a folder that was --out), else None."""
+    from auditkit.reports.report import from_json
+
+    if len(paths) != 1:
+        return None
+    path = paths[0]
+    if path.is_dir() and (path / "report.json").is_file() and not (path / "run.toml").exists():
+        path = path / "report.json"
+    if path.name != "report.json" or not path.is_file():
+        return None
+    return from_json(path.read_bytes(), path=path)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, width=80)
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header, justify in columns:
+        table.add_column(header, justify="right" if justify == "right" else "left", overflow="fold")
+    return table
+
+
+def _interval(estimate: float | None, ci: tuple[float, float] | None) -> str:
+    if estimate is None:
+        return "—"
+    return f"{estimate:.1f}" if ci is None else f"{estimate:.1f} [{ci[0]:.1f}, {ci[1]:.1f}]"
+
+
+def _print_report(report: Report) -> None:
+    from rich.text import Text
+
+    console = _console()
+    b = report.benchmark
+    console.print(
+        Text(f"{printable(b.name, 60)} {b.version}: {b.prompts} prompts, judge {printable(report.judge.name, 60)}")
+    )
+    if b.simulated:
+        console.print(Text("SIMULATED judge: these numbers show the tool, not any real model", style="bold yellow"))
+    if b.subject == "judge":
+        _print_judge(console, report)
+    elif len(report.submissions) == 1:
+        _print_submission(console, report.submissions[0])
+    else:
+        _print_submissions(console, report)
+    for note in report.notes[:8]:
+        console.print(Text(f"note: {printable(note.text, 200)}", style="dim"))
+    if len(report.notes) > 8:
+        console.print(Text(f"and {len(report.notes) - 8} more notes, all in the report", style="dim"))
+
+
+def _print_judge(console: Console, report: Report) -> None:
+    from rich.text import Text
+
+    table = _table(("judge", "left"), ("measure", "left"), ("percent [interval]", "right"), ("n", "right"))
+    for score in report.judge.scores:
+        table.add_row(
+            Text(printable(score.model, _NAME_WIDTH)), score.control.replace("_", " "),
+            _interval(score.estimate, score.ci), str(score.n),
+        )  # fmt: skip
+    console.print(table)
+    for name, p in sorted(report.judge.position.items()):
+        if p.consistency is not None and p.first_preference is not None:
+            text = f"{printable(name, 40)}: same verdict in both orders {p.consistency:.1%}, first answer preferred {p.first_preference:.1%}"
+            console.print(Text(text))
+
+
+def _print_submission(console: Console, s: SubmissionReport) -> None:
+    from rich.text import Text
+
+    console.print(Text(f"{printable(s.model, 60)}: ").append(s.verdict.replace("_", " "), style=_STYLES[s.verdict]))
+    table = _table(("control", "left"), ("score [interval]", "right"), ("n", "right"), ("overlap", "right"))
+    for score in s.scores:
+        overlap = "" if score.overlap is None else f"{score.overlap:.0%}"
+        table.add_row(score.control.replace("_", " "), _interval(score.estimate, score.ci), str(score.n), overlap)
+    console.print(table)
+    for reason in s.reasons:
+        console.print(Text(f"{_MARKS[reason.status]} {reason.text}"))
+
+
+def _print_submissions(console: Console, report: Report) -> None:
+    from rich.text import Text
+
+    table = _table(
+        ("submission", "left"), ("verdict", "left"), ("raw", "right"), ("controlled", "right"), ("rank", "right")
+    )
+    control = _main_control(report)
+    for s in _by_rank(report, "raw"):
+        raw = next((x for x in s.scores if x.control == "raw"), s.scores[0] if s.scores else None)
+        held = next((x for x in s.scores if x.control == control), None)
+        rank = s.ranks.get("raw")
+        table.add_row(
+            Text(printable(s.model, _NAME_WIDTH)),
+            Text(s.verdict.replace("_", " "), style=_STYLES[s.verdict]),
+            _interval(raw.estimate, raw.ci) if raw else "—",
+            _interval(held.estimate, held.ci) if held else "—",
+            f"{rank.rank} ({rank.lo}-{rank.hi})" if rank else "—",
+        )
+    console.print(table)
+    if control:
+        console.print(
+            Text(f"controlled: {control.replace('_', ' ')}; intervals at {report.method.level:.0%}, by prompt")
+        )
+    for s in report.submissions:
+        if s.verdict == "rejected":
+            for reason in s.reasons:
+                if reason.status == "fail":
+                    console.print(Text(f"✗ {printable(s.model, 60)}: {reason.text}", style="red"))
+
+
+def _main_control(report: Report) -> str:
+    defined = [{x.control for x in s.scores if x.estimate is not None} for s in report.submissions]
+    for name in ("length_controlled", "arena_hard_style", "style_controlled", "joint", "position_balanced"):
+        if any(name in have for have in defined):
+            return name
+    return ""
+
+
+def _by_rank(report: Report, control: str) -> list[SubmissionReport]:
+    return sorted(
+        report.submissions,
+        key=lambda s: (s.ranks[control].rank if control in s.ranks else len(report.submissions) + 1, s.model),
+    )
+
+
+def leaderboard(report: Report, *, by: str, as_csv: bool, as_json: bool) -> None:
+    """Print the submissions of `report` ranked by the control `by`.
+
+    Raises:
+        UsageError: No submission is ranked by that control.
+    """
+    import json
+
+    from auditkit.reports import leaderboard_csv, leaderboard_rows
+
+    known = sorted({control for s in report.submissions for control in s.ranks})
+    if report.submissions and by not in known and len(report.submissions) > 1:
+        raise UsageError(f"no submission is ranked by {printable(by)!r}; there are: {', '.join(known) or 'none'}")
+    if as_json:
+        click.echo(json.dumps(leaderboard_rows(report, by=by), indent=2))
+    elif as_csv:
+        click.echo(leaderboard_csv(report, by=by), nl=False)
+    else:
+        _print_leaderboard(report, by)
+
+
+def _print_leaderboard(report: Report, by: str) -> None:
+    from rich.text import Text
+
+    table = _table(
+        ("rank", "right"),
+        ("submission", "left"),
+        (by.replace("_", " "), "right"),
+        ("raw rank", "right"),
+        ("verdict", "left"),
+    )
+    for s in _by_rank(report, by):
+        rank, raw = s.ranks.get(by), s.ranks.get("raw")
+        score = next((x for x in s.scores if x.control == by), None)
+        table.add_row(
+            f"{rank.rank} ({rank.lo}-{rank.hi})" if rank else "—",
+            Text(printable(s.model, _NAME_WIDTH)),
+            _interval(score.estimate, score.ci) if score else "—",
+            str(raw.rank) if raw else "—",
+            Text(s.verdict.replace("_", " "), style=_STYLES[s.verdict]),
+        )
+    _console().print(table)
+
+
+def plugin_table(found: Sequence[Plugin]) -> None:
+    """Print plugins as a table."""
+    from rich.text import Text
+
+    table = _table(("group", "left"), ("name", "left"), ("from", "left"), ("what it does", "left"))
+    for p in found:
+        table.add_row(
+            p.group, Text(printable(p.name, 40)), Text(f"{p.distribution} {p.version}"), Text(printable(p.summary, 120))
+        )
+    _console().print(table)

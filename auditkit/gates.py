@@ -1,0 +1,130 @@
+"""Harness gates as far as a recording can show them (H1-H12, the card's first line)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from auditkit.errors import printable
+from auditkit.records import Battles, Gate
+
+__all__ = ["Check", "check_gates"]
+
+#: Single-order recordings whose share of games with the model first leaves this range are unbalanced.
+BALANCED: Final = (0.4, 0.6)
+#: Coverage below this share of the benchmark's prompts fails gate H6.
+COVERED: Final = 0.95
+
+
+@dataclass(frozen=True)
+class Check:
+    """A gate, and the models whose scores its failure touches (None: all of them)."""
+
+    gate: Gate
+    touches: frozenset[str] | None = None
+
+
+def check_gates(battles: Battles) -> tuple[Check, ...]:
+    """Check what a recording shows of each gate; what it cannot show is `not_measured`.
+
+    H1-H4 and H12 need the judge's own template and parser. H9 and H11 hold for auditkit's own numbers by
+    construction: lengths are counted on the recorded answers, intervals are clustered by prompt.
+    """
+    return (
+        _unmeasured("H1", "non-interference: needs the judge's prompt template, which a recording does not hold"),
+        _unmeasured("H2", "delimiter round trip: needs the judge's prompt template"),
+        _unmeasured("H3", "verdict channel: needs the judge's parser"),
+        _unmeasured("H4", "verdict range: needs the judge's parser"),
+        _missing(battles),
+        _coverage(battles),
+        _duplicates(battles),
+        _orders(battles),
+        _lengths(battles),
+        _self_judging(battles),
+        Check(Gate("H11", "pass", "proved", "every interval here is clustered by prompt; row-based ones are named as such")),
+        _unmeasured("H12", "crash-freedom: needs the harness's aggregator"),
+    )  # fmt: skip
+
+
+def _unmeasured(gate: str, why: str) -> Check:
+    return Check(Gate(gate, "not_measured", "checked", why))
+
+
+def _found(gate: str, status: Literal["pass", "fail"], evidence: str, touches: frozenset[str] | None = None) -> Check:
+    return Check(Gate(gate, status, "checked", evidence), touches)
+
+
+def _missing(battles: Battles) -> Check:
+    unparsed = int(battles.games["outcome"].isna().sum() + battles.ratings["score"].isna().sum())
+    total = len(battles.games) + len(battles.ratings)
+    if not total:
+        return _unmeasured("H5", "missing is loss: only counts are recorded")
+    return _found(
+        "H5", "pass", f"{unparsed} of {total} games without a verdict, all counted and bounded, none dropped silently"
+    )
+
+
+def _coverage(battles: Battles) -> Check:
+    expected = battles.benchmark.expected
+    if not expected:
+        return _unmeasured("H6", "coverage: the benchmark's number of prompts is unknown")
+    seen = battles.games[["model", "prompt_id"]].drop_duplicates().groupby("model").size()
+    rated = battles.ratings[["model", "prompt_id"]].drop_duplicates().groupby("model").size()
+    have = seen.combine(rated, max, fill_value=0)
+    have = have[have.index.isin(battles.models)]
+    if have.empty:
+        return _unmeasured("H6", "coverage: only counts are recorded")
+    short = have[have < expected]
+    low = have[have < COVERED * expected]
+    if len(low):
+        names = ", ".join(f"{printable(m, 40)} ({int(k)} of {expected})" for m, k in low.iloc[:5].items())
+        return _found(
+            "H6", "fail", f"{len(low)} submissions cover less than {COVERED:.0%}: {names}", frozenset(low.index)
+        )
+    detail = f"; {len(short)} miss a few (least: {int(short.min())})" if len(short) else ""
+    return _found("H6", "pass", f"{len(have)} submissions cover at least {COVERED:.0%} of {expected} prompts{detail}")
+
+
+def _duplicates(battles: Battles) -> Check:
+    if not (len(battles.games) or len(battles.ratings)):
+        return _unmeasured("H7", "duplicates: only counts are recorded")
+    count = int((battles.dropped["reason"] == "duplicate").sum())
+    return _found("H7", "pass", f"{count} duplicate rows found; the first of each was kept and no prompt counts twice")
+
+
+def _orders(battles: Battles) -> Check:
+    games = battles.games
+    known = games[games["order"] != "unknown"]
+    if known.empty:
+        return _unmeasured("H8", "order balance: the order of the answers is not recorded")
+    keys = ["model", "opponent", "prompt_id", "judge", "turn"]
+    both = known.groupby(keys, sort=False)["order"].nunique()
+    paired = float((both == 2).mean())
+    if paired >= COVERED:
+        return _found("H8", "pass", f"{paired:.1%} of the pairs were judged in both orders")
+    share = float((known["order"] == "model_first").mean())
+    text = f"each pair was judged in one order; {share:.1%} of the games show the model first"
+    balanced = BALANCED[0] <= share <= BALANCED[1]
+    return _found("H8", "pass" if balanced else "fail", text)
+
+
+def _lengths(battles: Battles) -> Check:
+    if battles.answers.empty:
+        return _unmeasured("H9", "length on raw text: no answers are recorded")
+    return Check(
+        Gate("H9", "pass", "proved", "lengths and style are counted on the recorded answers, never read from metadata")
+    )
+
+
+def _self_judging(battles: Battles) -> Check:
+    judges = {_plain(j) for j in (*battles.games["judge"].unique(), *battles.ratings["judge"].unique()) if j}
+    if not judges:
+        return _unmeasured("H10", "self-judging: the judge is not recorded")
+    own = frozenset(m for m in battles.models if _plain(m) in judges)
+    if own:
+        return _found("H10", "fail", f"judged by itself: {', '.join(printable(m, 40) for m in sorted(own))}", own)
+    return _found("H10", "pass", "no submission carries the judge's name")
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())

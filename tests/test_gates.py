@@ -1,0 +1,60 @@
+"""Harness gates as far as a recording shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from auditkit.gates import Check, check_gates
+from auditkit.records import Battles, Gate
+
+
+def _gate(battles: Battles, name: str) -> Check:
+    return next(check for check in check_gates(battles) if check.gate.gate == name)
+
+
+def test_all_twelve_gates_are_listed_in_order(simulate: Callable[..., Battles]) -> None:
+    """H1 to H12, each with its evidence, and those that need the judge's template are not measured."""
+    checks = check_gates(simulate({"m": 0.0}))
+    assert [c.gate.gate for c in checks] == [f"H{i}" for i in range(1, 13)]
+    assert all(c.gate.evidence for c in checks)
+    unmeasured = {c.gate.gate for c in checks if c.gate.status == "not_measured"}
+    assert unmeasured == {"H1", "H2", "H3", "H4", "H12"}
+
+
+def test_low_coverage_fails_and_touches_only_the_short_submission(simulate: Callable[..., Battles]) -> None:
+    """A model with a tenth of its prompts left out is named; its neighbours are not touched."""
+    battles = simulate({"full": 0.0, "short": 0.0}, prompts=100)
+    late = battles.prompts["prompt_id"].iloc[90:]
+    games = battles.games[~((battles.games["model"] == "short") & battles.games["prompt_id"].isin(late))]
+    check = _gate(replace(battles, games=games.reset_index(drop=True)), "H6")
+    assert check.gate.status == "fail"
+    assert check.touches == {"short"}
+    assert "90 of 100" in check.gate.evidence
+
+
+def test_a_one_sided_order_fails_and_both_orders_pass(simulate: Callable[..., Battles]) -> None:
+    """Always showing the model first is unbalanced; alternating slots and both orders are not."""
+    assert _gate(simulate({"m": 0.0}), "H8").gate.status == "pass"
+    alternating = simulate({"m": 0.0}, both_orders=False)
+    assert _gate(alternating, "H8").gate.status == "pass"
+    games = alternating.games.assign(order="model_first")
+    assert _gate(replace(alternating, games=games), "H8").gate.status == "fail"
+    unknown = alternating.games.assign(order="unknown")
+    assert _gate(replace(alternating, games=unknown), "H8").gate.status == "not_measured"
+
+
+def test_a_judge_that_judges_itself_is_named(simulate: Callable[..., Battles]) -> None:
+    """Spelling differences in case and punctuation do not hide it."""
+    battles = simulate({"Judge_X": 0.0, "other": 0.0})
+    check = _gate(battles, "H10")
+    assert check.gate.status == "fail"
+    assert check.touches == {"Judge_X"}
+
+
+def test_evidence_shows_hostile_names_harmlessly(simulate: Callable[..., Battles]) -> None:
+    """Terminal escapes in a model's name are shown, not sent."""
+    name = "\x1b]0;owned\x07judge-x"
+    battles = simulate({"judge-x\x1b[2J": 0.0, name: 0.0})
+    gates: list[Gate] = [c.gate for c in check_gates(battles)]
+    assert all("\x1b" not in g.evidence for g in gates)
