@@ -277,11 +277,11 @@ class Battles:
         games = self.games_of(model)
         answers = self.answers[self.answers["model"] == model]
         rows = answers[["prompt_id", "turn", "text", "trace", "finish", "declared"]].copy()
-        rows.insert(2, "prompt", rows["prompt_id"].map(self._prompt_text).fillna("").astype("str"))
+        rows.insert(2, "prompt", rows["prompt_id"].map(self._prompt_text).astype("str").fillna(""))
         met = games[(games["answer"] >= 0) & (games["opponent_answer"] >= 0)].drop_duplicates("answer")
         texts = self.answers["text"]
         baseline = met.set_index("answer")["opponent_answer"].map(texts)
-        rows["baseline"] = baseline.reindex(rows.index).fillna("").astype("str")
+        rows["baseline"] = baseline.reindex(rows.index).astype("str").fillna("")
         return Submission(
             model,
             games.reset_index(drop=True),

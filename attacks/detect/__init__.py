@@ -1,1 +1,10 @@
+"""Detectors: was this submission built to cheat? One function each, registered under ``auditkit.detectors``.
 
+A detector takes a `Submission` and `Settings` and returns a `Detection`. It reads recorded text and verdicts
+only: no model, no network. Severity is set so that an honest submission is never rejected: see each module's
+thresholds, which name the clean rates they rest on.
+"""
+
+from auditkit.attacks.detect.run import detect
+
+__all__ = ["detect"]

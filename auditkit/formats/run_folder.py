@@ -1,0 +1,245 @@
+"""Read and write a run folder of this project: ``run.toml`` and one JSON Lines file a table.
+
+``run.toml`` holds ``schema = "auditkit.run/1"`` and the table ``[benchmark]``. Beside it lie those of
+``prompts.jsonl``, ``answers.jsonl``, ``games.jsonl``, ``ratings.jsonl``, ``counts.jsonl``, ``dropped.jsonl`` and
+``notes.jsonl`` that have rows, each with exactly the columns of its table (`auditkit.records`). `answer` and
+`opponent_answer` number the rows of ``answers.jsonl`` from 0 (-1: not recorded); null is a missing number. Other
+files of the folder are not read. What is written is read back equal, and equal recordings are equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+
+from auditkit.errors import InputError, printable
+from auditkit.formats import _io
+from auditkit.records import (
+    ANSWER_COLUMNS,
+    DROPPED_COLUMNS,
+    GAME_COLUMNS,
+    PROMPT_COLUMNS,
+    RATING_COLUMNS,
+    TABLE_COLUMNS,
+    Battles,
+    Benchmark,
+    Input,
+    Note,
+    Order,
+    frame,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SCHEMA", "TITLE", "read", "recognise", "write"]
+
+TITLE: Final = "run folder of auditkit (run.toml)"
+SCHEMA: Final = "auditkit.run/1"
+
+_RUN: Final = "run.toml"
+_NOTE_COLUMNS: Final = {"kind": "str", "text": "str", "count": "int64", "path": "str", "model": "str"}
+_TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "prompts": PROMPT_COLUMNS,
+    "answers": ANSWER_COLUMNS,
+    "games": GAME_COLUMNS,
+    "ratings": RATING_COLUMNS,
+    "counts": TABLE_COLUMNS,
+    "dropped": DROPPED_COLUMNS,
+    "notes": _NOTE_COLUMNS,
+}
+_PLAIN: Final[Mapping[str, set[type]]] = {"str": {str}, "int64": {int}, "float64": {float, type(None)}}
+_MAX_RUN: Final = 1 << 20
+Subject = Literal["submissions", "judge"]
+
+
+def recognise(path: Path) -> bool:
+    """Tell whether `path` is a folder with a ``run.toml``, or that file."""
+    return (path / _RUN).is_file() if path.is_dir() else path.name == _RUN
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def _field(table: Mapping[str, object], name: str, kind: type, default: object, path: Path) -> Any:
+    value = table.get(name, default)
+    if type(value) is not kind:
+        raise InputError(
+            f"field '{name}': expected {kind.__name__}, got {type(value).__name__}", path=path, record="[benchmark]"
+        )
+    return _io.clean(value) if isinstance(value, str) else value
+
+
+def _benchmark(path: Path) -> Benchmark:
+    with _io.open_file(path) as handle:
+        raw = handle.read(_MAX_RUN + 1)
+    if len(raw) > _MAX_RUN:
+        raise InputError(f"more than {_MAX_RUN} bytes", path=path)
+    try:
+        content = tomllib.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not TOML: {error}", path=path) from error
+    if content.get("schema") != SCHEMA:
+        raise InputError(f"expected schema = {SCHEMA!r}, got {content.get('schema')!r}", path=path)
+    table = content.get("benchmark")
+    if not isinstance(table, dict):
+        raise InputError("the table [benchmark] is missing", path=path)
+    subject = _field(table, "subject", str, "submissions", path)
+    if subject not in get_args(Subject):
+        raise InputError(f"field 'subject': expected one of {', '.join(get_args(Subject))}", path=path)
+    baselines = _field(table, "baselines", list, [], path)
+    expected = _field(table, "expected", int, 0, path)
+    if not all(isinstance(name, str) for name in baselines) or not 0 <= expected < 2**63:
+        raise InputError("expected a list of names in 'baselines' and a count in 'expected'", path=path)
+    return Benchmark(
+        _field(table, "name", str, "", path),
+        version=_field(table, "version", str, "", path),
+        format=_field(table, "format", str, "run_folder", path),
+        baselines=frozenset(_io.clean(name) for name in baselines),
+        expected=expected,
+        subject=cast(Subject, subject),
+        simulated=_field(table, "simulated", bool, False, path),
+    )
+
+
+def _whole(record: dict[str, object], name: str, path: Path, where: str) -> int:
+    value = record.get(name)
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise InputError(f"field {name!r}: expected a whole number", path=path, record=where)
+    return value
+
+
+def _column(records: list[dict[str, object]], lines: list[int], name: str, kind: str, path: Path) -> list[object]:
+    values = [record[name] for record in records]
+    # The types of a whole column are looked at once; only a column that is not plain is gone through row by row.
+    types = set(map(type, values))
+    if types <= _PLAIN[kind]:
+        if kind == "str" and all(map(str.isascii, cast("list[str]", values))):
+            return values
+        if kind == "float64" and all(v is None or math.isfinite(v) for v in cast("list[float | None]", values)):
+            return [math.nan if value is None else value for value in values]
+    at = [(record, f"line {line}") for record, line in zip(records, lines, strict=True)]
+    if kind == "str":
+        return [_io.text_of(record, name, path=path, where=where) for record, where in at]
+    if kind == "float64":
+        return [_io.number_of(record, name, path=path, where=where, optional=True) for record, where in at]
+    return [_whole(record, name, path, where) for record, where in at]
+
+
+def _table(path: Path, columns: Mapping[str, str]) -> tuple[pd.DataFrame, Input]:
+    records: list[dict[str, object]] = []
+    lines: list[int] = []
+    for line, record in _io.read_jsonl(path):
+        if record.keys() != columns.keys():
+            odd = sorted(map(printable, record.keys() ^ columns.keys()))
+            raise InputError(
+                f"expected exactly the fields {', '.join(columns)}; missing or too many: {', '.join(odd)}",
+                path=path,
+                record=f"line {line}",
+            )
+        records.append(record)
+        lines.append(line)
+    data = {name: _column(records, lines, name, kind, path) for name, kind in columns.items()}
+    return frame(columns, data), _io.fingerprint(path, len(records))
+
+
+def _check(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Check what the columns' types do not say: answer numbers, orders, values in range."""
+    games, ratings, rows = tables["games"], tables["ratings"], len(tables["answers"])
+    for table, name, columns in (("games", games, ("answer", "opponent_answer")), ("ratings", ratings, ("answer",))):
+        for column in columns:
+            code = name[column]
+            _refuse(table, (code < -1) | (code >= rows), f"field {column!r}: there are {rows} answers", folder)
+    outcome, weight = games["outcome"], games["weight"]
+    _refuse("games", ~games["order"].isin(get_args(Order)), "field 'order' is none of the known", folder)
+    _refuse("games", (outcome < 0) | (outcome > 1), "field 'outcome': expected a number from 0 to 1 or null", folder)
+    _refuse("games", ~((weight > 0) & (weight < 1e6)), "field 'weight': expected a positive number", folder)
+
+
+def _refuse(table: str, bad: pd.Series, problem: str, folder: Path) -> None:
+    if bad.any():
+        raise InputError(problem, path=folder / f"{table}.jsonl", record=f"record {int(bad.to_numpy().argmax()) + 1}")
+
+
+def read(path: Path) -> Battles:
+    """Read a run folder (or the folder of the ``run.toml`` that is given).
+
+    Raises:
+        InputError: A file that cannot be read, or a record that has not exactly its table's fields and types.
+    """
+    folder = path if path.is_dir() else path.parent
+    benchmark = _benchmark(folder / _RUN)
+    tables: dict[str, pd.DataFrame] = {}
+    inputs = [_io.fingerprint(folder / _RUN, 1)]
+    for name, columns in _TABLES.items():
+        file = folder / f"{name}.jsonl"
+        if file.exists():
+            tables[name], read_file = _table(file, columns)
+            inputs.append(read_file)
+        else:
+            tables[name] = frame(columns)
+    _check(tables, folder)
+    return Battles.build(
+        benchmark,
+        games=tables["games"],
+        answers=tables["answers"],
+        prompts=tables["prompts"],
+        ratings=tables["ratings"],
+        tables=tables["counts"],
+        dropped=tables["dropped"],
+        inputs=inputs,
+        notes=[Note(**{str(k): v for k, v in row.items()}) for row in tables["notes"].to_dict("records")],
+    )
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def _quoted(text: str) -> str:
+    # A JSON string is a TOML basic string, but for the delete character, which TOML wants escaped.
+    return json.dumps(_io.clean(text), ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def _toml(benchmark: Benchmark) -> str:
+    baselines = ", ".join(map(_quoted, sorted(benchmark.baselines)))
+    return (
+        f"schema = {_quoted(SCHEMA)}\n\n[benchmark]\n"
+        f"name = {_quoted(benchmark.name)}\n"
+        f"version = {_quoted(benchmark.version)}\n"
+        f"format = {_quoted(benchmark.format)}\n"
+        f"baselines = [{baselines}]\n"
+        f"expected = {benchmark.expected}\n"
+        f"subject = {_quoted(benchmark.subject)}\n"
+        f"simulated = {str(benchmark.simulated).lower()}\n"
+    )
+
+
+def _lines(table: pd.DataFrame, columns: Mapping[str, str]) -> list[str]:
+    values = []
+    for name, kind in columns.items():
+        column = table[name].tolist()
+        values.append([None if math.isnan(v) else v for v in column] if kind == "float64" else column)
+    names = list(columns)
+    return [
+        json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, allow_nan=False) + "\n"
+        for row in zip(*values, strict=True)
+    ]
+
+
+def write(battles: Battles, path: Path) -> None:
+    """Write a run folder; a table without rows gets no file. Equal recordings give equal bytes."""
+    notes = frame(_NOTE_COLUMNS, {name: [getattr(note, name) for note in battles.notes] for name in _NOTE_COLUMNS})
+    tables = {
+        "prompts": battles.prompts, "answers": battles.answers, "games": battles.games, "ratings": battles.ratings,
+        "counts": battles.tables, "dropped": battles.dropped, "notes": notes,
+    }  # fmt: skip
+    path.mkdir(parents=True, exist_ok=True)
+    (path / _RUN).write_text(_toml(battles.benchmark), encoding="utf-8", newline="\n")
+    for name, columns in _TABLES.items():
+        if len(tables[name]):
+            with (path / f"{name}.jsonl").open("w", encoding="utf-8", newline="\n") as handle:
+                handle.writelines(_lines(tables[name], columns))

@@ -1,0 +1,308 @@
+"""Charts as inline SVG: interval bars, the waterfall, win rate by length difference, rank lines.
+
+Horizontal places are percentages and vertical ones pixels, so a chart takes the width it is given and its text
+stays legible on a phone. Colours come from the page's style sheet by class; shape, sign or dash says the same.
+Every chart is an image with a title; the numbers it shows stand in a table beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal
+
+from markupsafe import Markup
+
+from auditkit.records import Interval, Score
+from auditkit.reports.wording import name, number, score_interval, score_value, share, signed
+
+__all__ = [
+    "PERCENT",
+    "REWARD",
+    "Axis",
+    "SlopeRow",
+    "axis_for",
+    "axis_scale",
+    "coverage_bar",
+    "interval_bar",
+    "key",
+    "level_bar",
+    "pair_bar",
+    "part_bar",
+    "quintile_chart",
+    "slope_chart",
+]
+
+#: Room in percent on both sides of an axis, so that a mark at its end is not cut.
+_INSET: Final = 3.0
+_ROW: Final = 30
+_SLOPE_STEP: Final = 26
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A horizontal scale: its ends, the values that are marked, and the one that means "no difference"."""
+
+    lo: float
+    hi: float
+    ticks: tuple[float, ...]
+    reference: float | None = None
+
+    def at(self, value: float) -> str:
+        """Return the place of `value` as a percentage of the width; what lies outside is put at the edge."""
+        inside = min(max(value, self.lo), self.hi)
+        return f"{_INSET + (100.0 - 2.0 * _INSET) * (inside - self.lo) / (self.hi - self.lo):.2f}%"
+
+    def span(self, a: float, b: float) -> tuple[str, str]:
+        """Return where the stretch between `a` and `b` begins and how wide it is."""
+        left, right = (float(self.at(v)[:-1]) for v in (min(a, b), max(a, b)))
+        return f"{left:.2f}%", f"{max(right - left, 0.3):.2f}%"
+
+
+def axis_for(values: Sequence[float], *, reference: float | None = None) -> Axis:
+    """Return an axis with round ticks that holds `values` (and `reference`)."""
+    known = [*values, *([] if reference is None else [reference])] or [0.0]
+    lo, hi = min(known), max(known)
+    if hi - lo < 1e-9:
+        pad = max(abs(hi) * 0.1, 0.5)
+        lo, hi = lo - pad, hi + pad
+    step = 10.0 ** math.floor(math.log10((hi - lo) / 2.0))
+    for factor in (1.0, 2.0, 2.5, 5.0, 10.0):
+        if (hi - lo) / (step * factor) <= 5.0:
+            step *= factor
+            break
+    first, last = math.floor(lo / step + 1e-9), math.ceil(hi / step - 1e-9)
+    ticks = tuple(k * step for k in range(first, last + 1))
+    return Axis(ticks[0], ticks[-1], ticks, reference)
+
+
+PERCENT: Final = Axis(0.0, 100.0, (0.0, 25.0, 50.0, 75.0, 100.0), 50.0)
+REWARD: Final = Axis(-100.0, 100.0, (-100.0, -50.0, 0.0, 50.0, 100.0), 0.0)
+
+
+def _svg(kind: str, ident: str, height: int, title: str, body: Markup, desc: str = "") -> Markup:
+    labels = f"{ident}-t {ident}-d" if desc else f"{ident}-t"
+    described = Markup('<desc id="{}-d">{}</desc>').format(ident, desc) if desc else Markup("")
+    return Markup(
+        '<svg class="chart {}" role="img" aria-labelledby="{}" width="100%" height="{}"><title id="{}-t">{}</title>{}{}</svg>'
+    ).format(kind, labels, height, ident, title, described, body)
+
+
+def _join(parts: Sequence[Markup]) -> Markup:
+    return Markup("").join(parts)
+
+
+def _line(kind: str, x1: str, y1: float, x2: str, y2: float) -> Markup:
+    return Markup('<line class="{}" x1="{}" y1="{:g}" x2="{}" y2="{:g}"/>').format(kind, x1, y1, x2, y2)
+
+
+def _text(kind: str, x: str, y: float, text: str, anchor: str = "middle") -> Markup:
+    return Markup('<text class="{}" x="{}" y="{:g}" text-anchor="{}">{}</text>').format(kind, x, y, anchor, text)
+
+
+def _grid(axis: Axis, height: float) -> Markup:
+    lines = [
+        _line("reference" if tick == axis.reference else "grid", axis.at(tick), 0, axis.at(tick), height)
+        for tick in axis.ticks
+    ]
+    if axis.reference is not None and axis.reference not in axis.ticks:
+        lines.append(_line("reference", axis.at(axis.reference), 0, axis.at(axis.reference), height))
+    return _join(lines)
+
+
+def _interval_line(kind: str, axis: Axis, ci: Interval, y: float) -> Markup:
+    """Return an interval as a line with a cap at both ends."""
+    ends = [axis.at(v) for v in ci]
+    return _line(kind, ends[0], y, ends[1], y) + _join([_line("cap", x, y - 4.5, x, y + 4.5) for x in ends])
+
+
+def axis_scale(ident: str, axis: Axis, label: str) -> Markup:
+    """Return the numbers of `axis`, to stand above or below a column of bars."""
+    step = axis.ticks[1] - axis.ticks[0]
+    digits = 0 if step >= 1 and float(step).is_integer() else max(1, math.ceil(-math.log10(step) + 0.3))
+    marks = [_text("tick", axis.at(t), 12, number(t, digits)) for t in axis.ticks]
+    title = f"Scale of the bars below: {label}, from {number(axis.lo, digits)} to {number(axis.hi, digits)}"
+    return _svg("scale", ident, 16, title, _join(marks))
+
+
+def interval_bar(
+    ident: str,
+    axis: Axis,
+    label: str,
+    estimate: float | None,
+    ci: Interval | None,
+    *,
+    extrapolated: bool = False,
+    digits: int = 1,
+) -> Markup:
+    """Return one row's estimate as a dot on its interval; an extrapolation is hollow and dashed."""
+    middle = _ROW / 2
+    if estimate is None:
+        body = _grid(axis, _ROW) + _text("undefined", "50%", middle + 4, "undefined")
+        return _svg("interval", ident, _ROW, f"{label}: undefined", body)
+    soft = " soft" if extrapolated else ""
+    marks = [_grid(axis, _ROW)]
+    if ci is not None:
+        marks.append(_interval_line(f"whisker{soft}", axis, ci, middle))
+    marks.append(Markup('<circle class="dot{}" cx="{}" cy="{:g}" r="5"/>').format(soft, axis.at(estimate), middle))
+    told = f", interval {number(ci[0], digits)} to {number(ci[1], digits)}" if ci is not None else ", no interval"
+    extra = ", an extrapolation" if extrapolated else ""
+    return _svg("interval", ident, _ROW, f"{label}: {number(estimate, digits)}{told}{extra}", _join(marks))
+
+
+def pair_bar(ident: str, axis: Axis, label: str, judged: Score | None, controlled: Score | None) -> Markup:
+    """Return a submission's score as judged (ring, above) and its controlled score (disc, below) on one scale."""
+    height, marks, told = 34, [_grid(axis, 34)], []
+    for score, y, kind in ((judged, 11.0, "ring"), (controlled, 23.0, "dot")):
+        if score is None or score.estimate is None:
+            continue
+        if score.ci is not None:
+            marks.append(_line(f"whisker {kind}-line", axis.at(score.ci[0]), y, axis.at(score.ci[1]), y))
+        marks.append(Markup('<circle class="{}" cx="{}" cy="{:g}" r="4.5"/>').format(kind, axis.at(score.estimate), y))
+        told.append(
+            f"{'as judged' if kind == 'ring' else 'controlled'} {score_value(score)} {score_interval(score)}".strip()
+        )
+    return _svg("pair", ident, height, f"{label}: {', '.join(told) or 'undefined'}", _join(marks))
+
+
+def key(ident: str, kind: Literal["ring", "dot"]) -> Markup:
+    """Return the mark of a legend."""
+    body = _line(f"whisker {kind}-line", "2", 8, "32", 8) + Markup(
+        '<circle class="{}" cx="17" cy="8" r="4.5"/>'
+    ).format(kind)
+    return _svg("key", ident, 16, "ring on a line" if kind == "ring" else "disc on a line", body)
+
+
+def level_bar(ident: str, axis: Axis, label: str, value: float, ci: Interval | None, *, first: bool) -> Markup:
+    """Return the first or last row of a waterfall: a level as a dot, since the scale need not begin at zero."""
+    middle, at = _ROW / 2, axis.at(value)
+    marks = [_grid(axis, _ROW), _line("lead", at, middle if first else 0, at, _ROW if first else middle)]
+    if ci is not None:
+        marks.append(_interval_line("whisker", axis, ci, middle))
+    marks.append(Markup('<circle class="dot" cx="{}" cy="{:g}" r="5.5"/>').format(at, middle))
+    return _svg("step", ident, _ROW, f"{label}: {number(value)}", _join(marks))
+
+
+def part_bar(ident: str, axis: Axis, label: str, start: float, end: float, ci: Interval | None) -> Markup:
+    """Return one part of a waterfall as a bar from `start` to `end`; `ci` is the interval of `end`.
+
+    The lines lead on from the row above and to the row below.
+    """
+    left, width = axis.span(start, end)
+    marks = [
+        _grid(axis, _ROW),
+        _line("lead", axis.at(start), 0, axis.at(start), 7),
+        _line("lead", axis.at(end), _ROW - 7, axis.at(end), _ROW),
+        Markup('<rect class="{}" x="{}" y="7" width="{}" height="{}" rx="2"/>').format(
+            "gain" if end >= start else "loss", left, width, _ROW - 14
+        ),
+    ]
+    if ci is not None:
+        marks.append(_interval_line("whisker", axis, ci, _ROW / 2))
+    return _svg("step", ident, _ROW, f"{label}: {signed(end - start)} points", _join(marks))
+
+
+def coverage_bar(ident: str, covered: float) -> Markup:
+    """Return the share of the benchmark that has a verdict as a filled bar."""
+    body = Markup(
+        '<rect class="empty" x="0" y="2" width="100%" height="10" rx="5"/>'
+        '<rect class="level" x="0" y="2" width="{:.2f}%" height="10" rx="5"/>'
+    ).format(100.0 * min(max(covered, 0.0), 1.0))
+    return _svg("coverage", ident, 14, f"Coverage {share(covered)}", body)
+
+
+def quintile_chart(ident: str, quintiles: Sequence[tuple[float, float, int]]) -> Markup:
+    """Return win rate (percent) by quintile of the length difference, shortest first.
+
+    Args:
+        ident: Unique id.
+        quintiles: Mean difference in characters, win rate, number of games.
+    """
+    top, bottom = 14.0, 164.0
+
+    def y(rate: float) -> float:
+        return bottom - (bottom - top) * min(max(rate, 0.0), 100.0) / 100.0
+
+    def x(i: int) -> str:
+        return f"{12.0 + 86.0 * (i + 0.5) / len(quintiles):.2f}%"
+
+    marks = []
+    for tick in PERCENT.ticks:
+        marks.append(_line("reference" if tick == 50.0 else "grid", "10%", y(tick), "100%", y(tick)))
+        marks.append(_text("tick", "8%", y(tick) + 4, number(tick, 0), "end"))
+    rates = [q[1] for q in quintiles]
+    marks += [_line("path", x(i), y(a), x(i + 1), y(b)) for i, (a, b) in enumerate(pairwise(rates))]
+    for i, (difference, rate, _n) in enumerate(quintiles):
+        marks.append(Markup('<circle class="dot" cx="{}" cy="{:g}" r="5"/>').format(x(i), y(rate)))
+        marks.append(_text("value", x(i), y(rate) - 10 if rate < 92 else y(rate) + 19, number(rate, 0)))
+        marks.append(_text("tick", x(i), bottom + 18, signed(difference, 0)))
+    desc = "; ".join(f"{signed(d, 0)} characters: {number(r)} percent, n {n}" for d, r, n in quintiles)
+    return _svg(
+        "quintiles",
+        ident,
+        190,
+        "Win rate by length difference to the baseline, shortest fifth first",
+        _join(marks),
+        desc,
+    )
+
+
+@dataclass(frozen=True)
+class SlopeRow:
+    """One submission's places, one a column; None where it has no place."""
+
+    model: str
+    places: tuple[int | None, ...]
+    rejected: bool = False
+
+
+def slope_chart(ident: str, columns: Sequence[str], rows: Sequence[SlopeRow]) -> Markup:
+    """Return places joined by lines, one line a submission, best at the top.
+
+    Submissions that share a place stand one below the other under the same number.
+    """
+    slots = [_slots(rows, i) for i in range(len(columns))]
+    left, right = (30.0, 70.0) if len(columns) < 4 else (24.0, 76.0)
+    height = 30 + max(map(len, slots), default=0) * _SLOPE_STEP
+
+    def x(i: int) -> float:
+        return left + (right - left) * i / max(len(columns) - 1, 1)
+
+    def y(i: int, row: int) -> float:
+        return 30.0 + (slots[i][row] + 0.5) * _SLOPE_STEP
+
+    marks = [_label("column", x(i) - 12.0, 0.0, 24.0, column) for i, column in enumerate(columns)]
+    for number_of, row in enumerate(rows):
+        model = name(row.model, 60)
+        told = ", ".join(f"{c} {'no place' if p is None else p}" for c, p in zip(columns, row.places, strict=True))
+        parts = [Markup("<title>{}: {}</title>").format(model, told)]
+        known = [(i, place) for i, place in enumerate(row.places) if place is not None]
+        for (i, a), (j, b) in pairwise(known):
+            way = ("up" if b < a else "down" if b > a else "flat") + (" void" if row.rejected else "")
+            parts.append(_line(f"rank {way}", f"{x(i):.2f}%", y(i, number_of), f"{x(j):.2f}%", y(j, number_of)))
+        for i, place in known:
+            at = y(i, number_of)
+            parts.append(Markup('<circle class="dot" cx="{:.2f}%" cy="{:g}" r="4.5"/>').format(x(i), at))
+            text = f"{'✕ ' if row.rejected else ''}{model}"
+            if i == 0:
+                parts.append(_label("before", 0.0, at - _SLOPE_STEP / 2, left - 2.0, f"{text} · {place}"))
+            elif i == len(columns) - 1:
+                parts.append(_label("after", right + 2.0, at - _SLOPE_STEP / 2, 98.0 - right, f"{place} · {text}"))
+        marks.append(Markup("<g>{}</g>").format(_join(parts)))
+    title = f"Places under {', '.join(columns)}, joined by lines"
+    return _svg("slope", ident, height, title, _join(marks), "The same places stand in the table below.")
+
+
+def _slots(rows: Sequence[SlopeRow], column: int) -> dict[int, int]:
+    """Return which line from the top each row that has a place in `column` stands on."""
+    placed = [(place, i) for i, row in enumerate(rows) if (place := row.places[column]) is not None]
+    return {i: slot for slot, (_, i) in enumerate(sorted(placed))}
+
+
+def _label(kind: str, x: float, y: float, width: float, text: str) -> Markup:
+    """Return text that is cut with an ellipsis where its room ends, which SVG text cannot do."""
+    return Markup(
+        '<foreignObject x="{:.2f}%" y="{:g}" width="{:.2f}%" height="{}"><div class="label {}">{}</div></foreignObject>'
+    ).format(x, y, width, _SLOPE_STEP, kind, text)

@@ -1,0 +1,332 @@
+"""The report as one HTML file: no network, no foreign script, nothing in it that a submission can run.
+
+Every value is escaped (``autoescape=True``), text from outside passes `wording.name` first, ids are made from
+positions and never from names, and a Content-Security-Policy allows exactly our own style sheet and script by hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+from markupsafe import Markup
+
+from auditkit.records import Detection, Length, Part, Position, Score, StyleEffect
+from auditkit.reports import charts, wording
+from auditkit.reports.card import Tile, card, overlap_threshold
+from auditkit.reports.charts import Axis
+from auditkit.reports.leaderboard import headline, ordered, ranked_controls, score_of
+from auditkit.reports.report import JudgeInfo, Reason, Report, SubmissionReport
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["render", "report_fragment", "submission_fragment"]
+
+#: How many of each are shown; the rest is counted and stands in report.json.
+_MOST_NOTES: Final = 60
+_MOST_INPUTS: Final = 60
+_MOST_QUOTES: Final = 4
+
+
+def _file(name: str) -> str:
+    return files("auditkit.reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    env = Environment(
+        loader=FunctionLoader(_file), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    env.globals.update(w=wording, charts=charts, most_quotes=_MOST_QUOTES)
+    return env
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+# --- what the templates show of one submission ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _ScoreRow:
+    score: Score
+    label: str
+    plot: Markup
+    extrapolated: bool
+
+
+@dataclass(frozen=True)
+class _ScoreGroup:
+    """Scores that share a scale."""
+
+    unit: str
+    scale: Markup
+    rows: tuple[_ScoreRow, ...]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One row of the waterfall."""
+
+    label: str
+    plot: Markup | None
+    value: str
+    ci: str
+    note: str
+
+
+@dataclass(frozen=True)
+class _Waterfall:
+    scale: Markup
+    steps: tuple[_Step, ...]
+
+
+@dataclass(frozen=True)
+class _Style:
+    scale: Markup
+    rows: tuple[tuple[StyleEffect, Markup], ...]
+
+
+@dataclass(frozen=True)
+class _Submission:
+    ident: str
+    data: SubmissionReport
+    raw: Score | None
+    held: Score | None
+    card: tuple[Tile, ...]
+    telling: tuple[Reason, ...]
+    passed: tuple[Reason, ...]
+    groups: tuple[_ScoreGroup, ...]
+    waterfall: _Waterfall | None
+    style: _Style | None
+    quintiles: Markup | None
+    coverage: Markup | None
+    flagged: tuple[Detection, ...]
+    clear: tuple[Detection, ...]
+    unmeasured: tuple[Detection, ...]
+
+
+def _axis(unit: str, scores: Iterable[Score]) -> Axis:
+    if unit in ("win_rate", "accuracy"):
+        return charts.PERCENT
+    if unit == "reward":
+        return charts.REWARD
+    values = [v for s in scores for v in (s.estimate, *(s.ci or ())) if v is not None]
+    return charts.axis_for(values)
+
+
+def _groups(ident: str, scores: Sequence[Score], least_overlap: float | None) -> tuple[_ScoreGroup, ...]:
+    groups = []
+    for unit in dict.fromkeys(s.unit for s in scores):
+        own = [s for s in scores if s.unit == unit]
+        axis = _axis(unit, own)
+        rows = []
+        for i, s in enumerate(own):
+            label = wording.control_label(s.control)
+            beyond = least_overlap is not None and s.overlap is not None and s.overlap < least_overlap
+            plot = charts.interval_bar(
+                f"{ident}-{unit}-{i}",
+                axis,
+                label,
+                s.estimate,
+                s.ci,
+                extrapolated=beyond,
+                digits=2 if unit == "rating" else 1,
+            )
+            rows.append(_ScoreRow(s, label, plot, beyond))
+        scale = charts.axis_scale(f"{ident}-{unit}-scale", axis, wording.UNITS[unit])
+        groups.append(_ScoreGroup(unit, scale, tuple(rows)))
+    return tuple(groups)
+
+
+def _waterfall(ident: str, parts: Sequence[Part], score: Score | None) -> _Waterfall | None:
+    """Return the parts as steps that end at the score as judged; where they begin is what they leave over."""
+    known = [p.points for p in parts if p.points is not None]
+    if score is None or score.estimate is None or not known:
+        return None
+    start = level = score.estimate - sum(known)
+    values = [start, score.estimate, *(score.ci or ())]
+    for part in parts:
+        values += [level + bound for bound in part.ci or ()]
+        level += part.points or 0.0
+        values.append(level)
+    axis = charts.axis_for(values, reference=start)
+    base = "An even match" if abs(start - 50.0) < 0.05 else "Where the parts begin"
+    plot = charts.level_bar(f"{ident}-w0", axis, base, start, None, first=True)
+    steps = [_Step(base, plot, f"{wording.number(start)}%", "", "")]
+    level = start
+    for i, part in enumerate(parts, 1):
+        label = wording.PARTS[part.part]
+        if part.points is None:
+            steps.append(_Step(label, None, "undefined", "", part.note))
+            continue
+        ci = None if part.ci is None else (level + part.ci[0], level + part.ci[1])
+        plot = charts.part_bar(f"{ident}-w{i}", axis, label, level, level + part.points, ci)
+        steps.append(_Step(label, plot, wording.signed(part.points), wording.interval(part.ci), part.note))
+        level += part.points
+    end = "The score as judged"
+    plot = charts.level_bar(f"{ident}-w{len(parts) + 1}", axis, end, score.estimate, score.ci, first=False)
+    steps.append(_Step(end, plot, wording.score_value(score), wording.score_interval(score), ""))
+    return _Waterfall(charts.axis_scale(f"{ident}-w-scale", axis, "win rate in percent"), tuple(steps))
+
+
+def _style(ident: str, effects: Sequence[StyleEffect]) -> _Style | None:
+    values = [v for e in effects for v in (e.coefficient, *(e.ci or ())) if v is not None]
+    if not values:
+        return None
+    axis = charts.axis_for(values, reference=0.0)
+    rows = tuple(
+        (e, charts.interval_bar(f"{ident}-f{i}", axis, wording.name(e.feature, 40), e.coefficient, e.ci, digits=2))
+        for i, e in enumerate(effects)
+    )
+    return _Style(charts.axis_scale(f"{ident}-f-scale", axis, "log-odds"), rows)
+
+
+_SEVERITY_ORDER: Final = ("reject", "review", "info")
+
+
+def _submission(report: Report, index: int, submission: SubmissionReport) -> _Submission:
+    ident = f"s{index}"
+    raw, held = headline(report)
+    shown = score_of(submission, raw)
+    flagged = sorted((d for d in submission.detectors if d.flag), key=lambda d: _SEVERITY_ORDER.index(d.severity))
+    quintiles, coverage = submission.length.quintiles, submission.quality.coverage
+    return _Submission(
+        ident=ident,
+        data=submission,
+        raw=shown,
+        held=score_of(submission, held),
+        card=card(report, submission),
+        telling=tuple(r for r in submission.reasons if r.status in ("fail", "warn")),
+        passed=tuple(r for r in submission.reasons if r.status not in ("fail", "warn")),
+        groups=_groups(ident, submission.scores, overlap_threshold(submission)),
+        waterfall=_waterfall(ident, submission.decomposition, shown),
+        style=_style(ident, submission.style),
+        quintiles=charts.quintile_chart(f"{ident}-q", quintiles) if quintiles else None,
+        coverage=None if coverage is None else charts.coverage_bar(f"{ident}-coverage", coverage),
+        flagged=tuple(flagged),
+        clear=tuple(d for d in submission.detectors if d.flag is False),
+        unmeasured=tuple(d for d in submission.detectors if d.flag is None),
+    )
+
+
+# --- several submissions, judges --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _LeaderboardRow:
+    ident: str
+    data: SubmissionReport
+    raw: Score | None
+    held: Score | None
+    plot: Markup
+
+
+@dataclass(frozen=True)
+class _Leaderboard:
+    raw: str
+    held: str
+    scale: Markup
+    rows: tuple[_LeaderboardRow, ...]
+    slope: Markup | None
+    slope_controls: tuple[str, ...]
+    slope_columns: tuple[str, ...]
+    counts: tuple[tuple[str, int], ...]
+
+
+def _leaderboard(report: Report) -> _Leaderboard | None:
+    if len(report.submissions) < 2:
+        return None
+    raw, held = headline(report)
+    shown = [s for sub in report.submissions for s in (score_of(sub, raw), score_of(sub, held)) if s is not None]
+    first = next((s for s in shown if s.control == raw), None)
+    unit = first.unit if first is not None else "win_rate"
+    axis = _axis(unit, [s for s in shown if s.unit == unit])
+    rows = []
+    for index, submission in ordered(report, held or raw):
+        judged, controlled = score_of(submission, raw), score_of(submission, held)
+        same = controlled if controlled is not None and controlled.unit == unit else None
+        plot = charts.pair_bar(f"l{index}", axis, wording.name(submission.model, 60), judged, same)
+        rows.append(_LeaderboardRow(f"s{index}", submission, judged, controlled, plot))
+    controls = ranked_controls(report)
+    lines = [
+        charts.SlopeRow(s.model, tuple(s.ranks[c].rank if c in s.ranks else None for c in controls), s.verdict == "rejected")
+        for s in report.submissions if s.ranks
+    ]  # fmt: skip
+    verdicts = [s.verdict for s in report.submissions]
+    labels = tuple(wording.control_label(c) for c in controls)
+    return _Leaderboard(
+        raw=raw,
+        held=held,
+        scale=charts.axis_scale("l-scale", axis, wording.UNITS[unit]),
+        rows=tuple(rows),
+        slope=charts.slope_chart("slope", labels, lines) if len(controls) > 1 and len(lines) > 1 else None,
+        slope_controls=controls,
+        slope_columns=labels,
+        counts=tuple((v, verdicts.count(v)) for v in wording.VERDICTS if v in verdicts),
+    )
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """One judge of a test set for judges."""
+
+    model: str
+    groups: tuple[_ScoreGroup, ...]
+    position: Position | None
+    length: Length | None
+
+
+def _judges(judge: JudgeInfo) -> tuple[_Judge, ...]:
+    names = dict.fromkeys([*(s.model for s in judge.scores), *judge.position, *judge.length])
+    return tuple(
+        _Judge(
+            model,
+            _groups(f"j{i}", [s for s in judge.scores if s.model == model], None),
+            judge.position.get(model),
+            judge.length.get(model),
+        )
+        for i, model in enumerate(names)
+    )
+
+
+def render(report: Report) -> str:
+    """Return `report` as one self-contained HTML page.
+
+    The same report gives the same bytes. Long lists of notes, inputs and quotations are cut, and the page says so.
+    """
+    css, js = _file("report.css"), _file("report.js")
+    policy = f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(js)}; base-uri 'none'; form-action 'none'"
+    return _environment().get_template("report.html.j2").render(
+        report=report,
+        policy=policy,
+        css=Markup(css),  # noqa: S704  our own file, hashed above
+        js=Markup(js),  # noqa: S704  our own file, hashed above
+        simulated=report.benchmark.simulated or report.judge.simulated,
+        leaderboard=_leaderboard(report),
+        submissions=[_submission(report, i, s) for i, s in enumerate(report.submissions)],
+        judges=_judges(report.judge),
+        notes=report.notes[:_MOST_NOTES],
+        inputs=report.inputs[:_MOST_INPUTS],
+    )  # fmt: skip
+
+
+def submission_fragment(submission: SubmissionReport) -> str:
+    """Return one submission as a small piece of HTML for a notebook."""
+    return _environment().get_template("fragment.html.j2").render(benchmark="", submissions=[submission])
+
+
+def report_fragment(report: Report) -> str:
+    """Return the report as a small piece of HTML for a notebook."""
+    return _environment().get_template("fragment.html.j2").render(
+        benchmark=report.benchmark.name, submissions=report.submissions
+    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""The leaderboard of a report: which scores stand side by side, its order, and its rows for CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Final
+
+from auditkit.records import Score
+from auditkit.reports.report import Rank, Report, SubmissionReport
+
+__all__ = ["headline", "leaderboard_csv", "leaderboard_rows", "ordered", "ranked_controls", "score_of"]
+
+#: Scores that are shown as they were judged, then those that hold something fixed; the first one found is taken.
+_AS_JUDGED: Final = ("raw", "arena_hard", "mt_bench", "wildbench_score", "wildbench_k")
+_CONTROLLED: Final = (
+    "length_controlled", "arena_hard_style", "style_controlled", "joint", "chatbot_arena_style", "position_balanced",
+    "length_matched", "wildbench_k",
+)  # fmt: skip
+_MOST_COLUMNS: Final = 4
+#: What a spreadsheet takes for the start of a formula, also in its full-width forms.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def score_of(submission: SubmissionReport, control: str) -> Score | None:
+    """Return the submission's score under `control`, or None."""
+    return next((s for s in submission.scores if s.control == control), None)
+
+
+def _defined(report: Report) -> Mapping[str, int]:
+    """Count, by control, the submissions that have an estimate."""
+    counts: dict[str, int] = {}
+    for submission in report.submissions:
+        for control in dict.fromkeys(s.control for s in submission.scores if s.estimate is not None):
+            counts[control] = counts.get(control, 0) + 1
+    return counts
+
+
+def headline(report: Report) -> tuple[str, str]:
+    """Return the control that stands for the score as judged and the one that stands for the controlled score.
+
+    Either is "" where no submission has such a score.
+    """
+    counts = _defined(report)
+    raw = next((c for c in _AS_JUDGED if c in counts), next(iter(counts), ""))
+    held = [c for c in _CONTROLLED if c in counts and c != raw]
+    return raw, max(held, key=lambda c: counts[c], default="")
+
+
+def ranked_controls(report: Report) -> tuple[str, ...]:
+    """Return the controls under which submissions have a place: as judged first, then the best known, at most four."""
+    raw, held = headline(report)
+    known = {c for s in report.submissions for c in s.ranks}
+    order = dict.fromkeys((raw, held, *_CONTROLLED, *sorted(known)))
+    return tuple(c for c in order if c in known)[:_MOST_COLUMNS]
+
+
+def ordered(report: Report, by: str) -> list[tuple[int, SubmissionReport]]:
+    """Return the submissions with their index in the report, best under `by` first, rejected ones after all others."""
+
+    def key(item: tuple[int, SubmissionReport]) -> tuple[bool, float, float, str]:
+        submission = item[1]
+        rank, score = submission.ranks.get(by), score_of(submission, by)
+        estimate = score.estimate if score is not None else None
+        return (
+            submission.verdict == "rejected",
+            rank.rank if rank else float("inf"),
+            -estimate if estimate is not None else float("inf"),
+            submission.model,
+        )
+
+    return sorted(enumerate(report.submissions), key=key)
+
+
+def leaderboard_rows(report: Report, *, by: str = "raw") -> list[dict[str, str | int | float | None]]:
+    """Return one flat row a submission, best first: verdict, grade, and score, interval and rank of every control.
+
+    Args:
+        report: The report.
+        by: The control that orders the rows.
+    """
+    controls = tuple(dict.fromkeys(s.control for sub in report.submissions for s in sub.scores))
+    rows = []
+    for _, submission in ordered(report, by):
+        row: dict[str, str | int | float | None] = {
+            "model": submission.model,
+            "verdict": submission.verdict,
+            "grade": submission.gameability.grade,
+            "n": submission.n,
+            "coverage": submission.quality.coverage,
+        }
+        for control in controls:
+            score = score_of(submission, control)
+            lo, hi = (None, None) if score is None or score.ci is None else score.ci
+            rank: Rank | None = submission.ranks.get(control)
+            row |= {
+                control: score.estimate if score else None,
+                f"{control}_lo": lo,
+                f"{control}_hi": hi,
+                f"{control}_overlap": score.overlap if score else None,
+                f"{control}_rank": rank.rank if rank else None,
+                f"{control}_rank_lo": rank.lo if rank else None,
+                f"{control}_rank_hi": rank.hi if rank else None,
+            }
+        rows.append(row)
+    return rows
+
+
+def _cell(value: str | float | None) -> str | int | float | None:
+    """Return `value` so that no spreadsheet runs it: text that begins like a formula gets a quote in front."""
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+
+
+def leaderboard_csv(report: Report, *, by: str = "raw") -> str:
+    """Return `leaderboard_rows` as CSV with a header. Cells that a spreadsheet would run are neutralised."""
+    rows = leaderboard_rows(report, by=by)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if rows:
+        writer.writerow([_cell(column) for column in rows[0]])
+        writer.writerows([_cell(value) for value in row.values()] for row in rows)
+    return out.getvalue()

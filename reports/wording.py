@@ -1,0 +1,221 @@
+"""The words and number formats of a report: every sentence that a reader sees and that is not data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from auditkit.errors import printable
+from auditkit.records import Interval, Position, Score
+from auditkit.reports.report import Gameability, Grade, Status, Verdict
+
+__all__ = [
+    "CONTROLS",
+    "GATES",
+    "GRADES",
+    "NONE",
+    "PARTS",
+    "POSITION_DESIGNS",
+    "SEVERITIES",
+    "STATUSES",
+    "TILE_MARKS",
+    "UNITS",
+    "VERDICTS",
+    "Word",
+    "amount",
+    "control_label",
+    "grade_sentence",
+    "interval",
+    "name",
+    "number",
+    "p_value",
+    "plain",
+    "position_sentence",
+    "score_interval",
+    "score_value",
+    "sentence",
+    "share",
+    "signed",
+]
+
+MINUS: Final = "\N{MINUS SIGN}"
+NONE: Final = "\N{EN DASH}"
+
+
+class Word(NamedTuple):
+    """How one value of a closed vocabulary is shown: a word, a mark that does not need colour, a sentence."""
+
+    word: str
+    mark: str
+    text: str
+
+
+VERDICTS: Final[Mapping[Verdict, Word]] = {
+    "certified": Word("Certified", "✓", "Every rule of the policy is met."),
+    "conditional": Word("Conditional", "!", "The score may be used with the reservations below."),
+    "rejected": Word("Rejected", "✕", "The submission itself shows signs that the policy does not accept."),
+    "not_certifiable": Word("Not certifiable", "?", "The recording does not allow a verdict on this score."),
+}
+GRADES: Final[Mapping[Grade, Word]] = {
+    "voidable": Word("Voidable", "✕", "The harness, or an answer without content, can produce a score like this."),
+    "gameable": Word("Gameable", "!", "An adversary was shown to gain points without better answers."),
+    "unresolved": Word("Unresolved", "?", "Too little was measured to bound what an adversary could gain."),
+    "within": Word("Within", "✓", "No attack of this suite and budget gained more than the bound."),
+}
+STATUSES: Final[Mapping[Status, Word]] = {
+    "fail": Word("Fails", "✕", ""),
+    "warn": Word("Warning", "!", ""),
+    "not_measured": Word("Not measured", NONE, ""),
+    "pass": Word("Met", "✓", ""),
+}
+GATES: Final[Mapping[str, Word]] = {
+    "fail": Word("Fails", "✕", ""),
+    "pass": Word("Holds", "✓", ""),
+    "not_measured": Word("Not measured", NONE, ""),
+}
+TILE_MARKS: Final[Mapping[str, str]] = {"pass": "✓", "warn": "!", "fail": "✕", "info": "i", "not_measured": NONE}
+SEVERITIES: Final[Mapping[str, Word]] = {
+    "reject": Word("Reject", "✕", "Grounds for rejection on its own."),
+    "review": Word("Review", "!", "A person should look at it."),
+    "info": Word("Info", "i", "Good to know; no fault by itself."),
+}
+CONTROLS: Final[Mapping[str, str]] = {
+    "raw": "As judged",
+    "length_aligned": "Length controlled, aligned",
+    "length_controlled": "Length controlled",
+    "length_matched": "Length-matched subset",
+    "style_controlled": "Style controlled",
+    "position_balanced": "Position balanced",
+    "joint": "All held equal (joint)",
+    "gated": "Gated",
+    "arena_hard": "Arena-Hard Bradley-Terry",
+    "arena_hard_style": "Arena-Hard style control",
+    "chatbot_arena_style": "Chatbot Arena style control",
+    "wildbench_k": "WildBench K rule",
+    "wildbench_score": "WildBench score",
+    "mt_bench": "MT-Bench rating",
+    "judge_accuracy": "Accuracy",
+}
+PARTS: Final[Mapping[str, str]] = {
+    "model": "The model itself",
+    "length": "Length",
+    "style": "Style",
+    "position": "Position",
+    "difficulty": "Prompt difficulty",
+}
+POSITION_DESIGNS: Final[Mapping[str, str]] = {
+    "within_pair": "each pair judged in both orders",
+    "between_items": "each pair judged in one order only; orders compared between prompts",
+    "not_measured": "the order was not recorded",
+}
+UNITS: Final[Mapping[str, str]] = {
+    "win_rate": "Win rate, percent",
+    "accuracy": "Accuracy, percent",
+    "reward": "Reward, \N{MINUS SIGN}100 to 100",
+    "rating": "Rating, on the judge's scale",
+}
+
+
+def name(value: object, limit: int = 80) -> str:
+    """Return an untrusted string as one short visible line."""
+    return printable(value, limit).strip() or "(empty)"
+
+
+def sentence(value: object, limit: int) -> str:
+    """Return untrusted prose as one visible line that begins like a sentence and ends like one."""
+    text = name(value, limit)
+    text = text[0].upper() + text[1:]
+    return text if text[-1] in ".!?)…" else f"{text}."
+
+
+def plain(value: float | None) -> str:
+    """Return a number of unknown unit to four significant digits."""
+    if value is None:
+        return NONE
+    return (f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.4g}").replace("-", MINUS)
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """Return `value` with a true minus sign and thousands separators, or a dash for None."""
+    if value is None:
+        return NONE
+    text = f"{value:,.{digits}f}"
+    return text.replace("-", "" if not text.strip("-0.,") else MINUS)
+
+
+def signed(value: float | None, digits: int = 1) -> str:
+    """Return `value` with its sign always shown."""
+    text = number(value, digits)
+    return text if value is None or text[0] == MINUS or not text.strip("0.,") else f"+{text}"
+
+
+def amount(value: int | None) -> str:
+    """Return a count with thousands separators, or a dash for None."""
+    return number(value, 0)
+
+
+def share(value: float | None, digits: int = 1) -> str:
+    """Return a share (0..1) in percent; only what is whole is called 100 percent, only what is none 0."""
+    if value is None:
+        return NONE
+    least = 10.0**-digits
+    percent = 100.0 * value
+    if 0.0 < percent < least:
+        return f"<{least:.{digits}f}%"
+    if 100.0 - least < percent < 100.0:
+        return f">{100.0 - least:.{digits}f}%"
+    return f"{percent:.{0 if percent in (0.0, 100.0) else digits}f}%"
+
+
+def p_value(value: float | None) -> str:
+    """Return a p-value to two significant digits."""
+    if value is None:
+        return NONE
+    return "<0.001" if value < 0.001 else f"{value:.2g}"
+
+
+def interval(ci: Interval | None, digits: int = 1) -> str:
+    """Return an interval as ``[lo, hi]``, or nothing for None."""
+    return "" if ci is None else f"[{number(ci[0], digits)}, {number(ci[1], digits)}]"
+
+
+def _digits(score: Score) -> int:
+    return 2 if score.unit == "rating" else 1
+
+
+def score_value(score: Score) -> str:
+    """Return a score's estimate in its unit, or "undefined"."""
+    if score.estimate is None:
+        return "undefined"
+    text = signed(score.estimate) if score.unit == "reward" else number(score.estimate, _digits(score))
+    return f"{text}%" if score.unit in ("win_rate", "accuracy") else text
+
+
+def score_interval(score: Score) -> str:
+    """Return a score's interval as ``[lo, hi]``, or nothing."""
+    return interval(score.ci, _digits(score))
+
+
+def control_label(control: str) -> str:
+    """Return the reader's name of a control; a plugin's own name with its underscores opened."""
+    return CONTROLS.get(control) or name(control.replace("_", " "), 60)
+
+
+def grade_sentence(gameability: Gameability) -> str:
+    """Return what the grade claims, with its number; never that a score is robust."""
+    points = gameability.points
+    if gameability.grade == "gameable" and points is not None:
+        return f"Gameable by at least {number(points)} points without better answers."
+    if gameability.grade == "within" and points is not None:
+        return f"Within {number(points)} points of this suite and budget. Other attacks may do more."
+    return GRADES[gameability.grade].text
+
+
+def position_sentence(position: Position) -> str:
+    """Return what going first or second did, in one sentence."""
+    if position.effect_points is None:
+        return position.note or "The effect of being shown first or second could not be measured."
+    effect = position.effect_points
+    if position.ci is not None and position.ci[0] <= 0.0 <= position.ci[1]:
+        return "No effect of being shown first or second can be told from chance."
+    return f"Shown second, the submission wins {number(abs(effect))} points {'more' if effect > 0 else 'less'} often."
