@@ -33,8 +33,8 @@ JUDGE: Final = "simulated-judge"
 SUBSTANCE: Final = 0.32
 #: For the longer answer: times tanh of the difference in characters over 400.
 LENGTH: Final = 2.2
-#: For the more decorated answer: times tanh of the difference in markdown marks over 8.
-STYLE: Final = 1.3
+#: For the more decorated answer: times tanh of the difference in markdown marks over 6.
+STYLE: Final = 2.4
 #: For the answer shown first.
 POSITION: Final = 0.15
 #: How far one prompt's own luck reaches, the same in both orders: plus or minus.
@@ -55,7 +55,7 @@ NULL_ANSWER: Final = (
 
 @dataclass(frozen=True)
 class _Recipe:
-    """How a submission writes: in which voices, how many statements, how much filler, cut where.
+    """How a submission writes: in which voices, how many statements, how much filler, markdown how often, cut where.
 
     One that strays takes every statement but each third from another topic.
     """
@@ -63,16 +63,17 @@ class _Recipe:
     voices: tuple[str, ...]
     statements: int
     filler: int = 0
+    markdown: float = 0.25
     cut: int = 0
     strays: bool = False
 
 
 _RECIPES: Final[Mapping[str, _Recipe]] = {
-    BASELINE: _Recipe(("plain", "plain", "slow", "styled", "padded"), 7),
-    "honest-strong": _Recipe(("dense",), 6),
+    BASELINE: _Recipe(("plain", "plain", "brief", "slow", "padded"), 7),
+    "honest-strong": _Recipe(("dense",), 7),
     "honest-weak": _Recipe(("vague",), 8, strays=True),
     "padded": _Recipe(("padded",), 5, filler=11),
-    "styled": _Recipe(("styled",), 7),
+    "styled": _Recipe(("slow",), 6, markdown=0.8),
     "truncated": _Recipe(("slow",), 7, cut=260),
 }
 _NULL: Final = "null-constant"
@@ -86,6 +87,7 @@ _PLANS: Final[Mapping[str, str]] = {
 }
 _SENTENCE: Final[Mapping[str, str]] = {"F": "fact", "A": "act", "R": "risk"}
 _SLOT: Final = re.compile(r"\{(\w+?)(\d?)\}")
+_OPENING: Final = re.compile(r"^(\w\S* \w\S*)")
 _MARK: Final = re.compile(r"^#+ |^- |\*\*[^*\n]+\*\*", re.MULTILINE)
 
 
@@ -176,8 +178,7 @@ class _Filler:
 
 def _write(rng: np.random.Generator, stock: Mapping[str, Any], prompt: _Prompt, recipe: _Recipe) -> str:
     language = prompt.topic["language"]
-    name = _one(rng, recipe.voices)
-    voice = stock[language]["voices"][name]
+    voice = stock[language]["voices"][_one(rng, recipe.voices)]
     filler = _Filler(rng, prompt.topic, stock["words"][language])
     count = recipe.statements + int(rng.integers(-3, 4))
     middle = [_one(rng, voice[_SENTENCE[letter]]) for letter in _PLANS[prompt.kind][:count]]
@@ -188,10 +189,21 @@ def _write(rng: np.random.Generator, stock: Mapping[str, Any], prompt: _Prompt, 
         others = [topic for topic in stock["topics"] if topic["language"] == language and topic != prompt.topic]
         astray = _Filler(rng, others[int(rng.integers(len(others)))], filler.words)
         middle = [s if i % 3 == 0 else astray.fill(s) for i, s in enumerate(middle)]
-    sentences = [_one(rng, voice["open"]), *middle, _one(rng, voice["close"])]
-    glue = "\n" if name == "styled" else " "
-    text = glue.join(filler.fill(sentence) for sentence in sentences)
+    first, *middle, last = (filler.fill(s) for s in (_one(rng, voice["open"]), *middle, _one(rng, voice["close"])))
+    text = _decorate(rng, filler.fill("{Topic}"), first, middle, last, recipe.markdown)
     return text[: recipe.cut + int(rng.integers(-80, 81))] if recipe.cut else text
+
+
+def _decorate(
+    rng: np.random.Generator, title: str, first: str, middle: Sequence[str], last: str, markdown: float
+) -> str:
+    """Join the sentences of an answer: with a heading, as a list, with bold openings, each as often as `markdown`."""
+    heading, listed, bold = (rng.random(3) < markdown).tolist()
+    if bold:
+        strong = (rng.random(len(middle)) < 0.5).tolist()
+        middle = [_OPENING.sub(r"**\1**", s, count=1) if b else s for s, b in zip(middle, strong, strict=True)]
+    body = "\n".join(["", "", *(f"- {s}" for s in middle), "", ""]) if listed else " ".join(["", *middle, ""])
+    return (f"## {title}\n\n" if heading else "") + first + body + last
 
 
 def _substance(prompt: _Prompt, text: str) -> int:
@@ -204,7 +216,7 @@ def _substance(prompt: _Prompt, text: str) -> int:
 def _log_odds(prompt: _Prompt, text: str, other: str) -> float:
     substance = SUBSTANCE * (_substance(prompt, text) - _substance(prompt, other))
     length = LENGTH * tanh((len(text) - len(other)) / 400.0)
-    style = STYLE * tanh((len(_MARK.findall(text)) - len(_MARK.findall(other))) / 8.0)
+    style = STYLE * tanh((len(_MARK.findall(text)) - len(_MARK.findall(other))) / 6.0)
     return substance + length + style
 
 

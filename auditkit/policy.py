@@ -318,7 +318,8 @@ def decide(policy: Policy, case: Case) -> tuple[Verdict, tuple[Reason, ...]]:
             status = "warn" if rule.effect == "condition" else "fail"
             reached.add(_VERDICT_OF[rule.effect])
             text = f"{text}. {rule.why}"
-        reasons.append(Reason(rule.name, status, outcome.value, rule.threshold, text))
+        value = None if outcome.value is None else float(outcome.value)
+        reasons.append(Reason(rule.name, status, value, rule.threshold, text))
     order = ("fail", "warn", "not_measured", "pass")
     reasons.sort(key=lambda r: order.index(r.status))
     verdict: Verdict = "certified"

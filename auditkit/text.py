@@ -183,7 +183,7 @@ class ParsedMarkdown:
         tables: Tables.
         links: Links (images are not links).
         blockquotes: Block quotes.
-        complete: False if only the first `PARSED_CHARS` characters were looked at, or nesting stopped the parser.
+        complete: False if only the first `PARSED_CHARS` characters were looked at, or the parser overflowed.
     """
 
     headers: int = 0
@@ -212,8 +212,8 @@ def _parser() -> MarkdownIt:
 def parsed_markdown(text: str) -> ParsedMarkdown:
     """Count markdown elements with a CommonMark parser (and tables).
 
-    Only the first `PARSED_CHARS` characters are parsed, and nesting beyond 20 levels is not followed; `complete`
-    is False where that cut something off.
+    Only the first `PARSED_CHARS` characters are parsed; `complete` is then False. Nesting beyond 20 levels is not
+    followed.
 
     Args:
         text: An answer without its reasoning trace.

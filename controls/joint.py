@@ -16,8 +16,9 @@ from auditkit.controls.design import (
     Design,
     answer_measures,
     applies,
+    bootstrap_spread,
     clip,
-    design,
+    designs,
     judges_text,
     not_computed,
     points,
@@ -26,7 +27,7 @@ from auditkit.errors import NoData, NotConverged, Separated, Undefined
 from auditkit.records import Battles, Findings, Part, Score, Settings, StyleEffect
 from auditkit.stats.bootstrap import prompt_weights
 from auditkit.stats.decomposition import Decomposition, JointDesign, Term, decompose
-from auditkit.stats.intervals import normal_interval, percentile_interval
+from auditkit.stats.intervals import normal_interval
 from auditkit.stats.logistic import refit_logistic, separated
 
 __all__ = ["joint"]
@@ -88,9 +89,8 @@ def joint(battles: Battles, settings: Settings | None = None) -> Findings:
     scores: list[Score] = []
     decomposition: dict[str, tuple[Part, ...]] = {}
     style: dict[str, tuple[StyleEffect, ...]] = {}
-    for model in battles.models:
-        found = design(battles, model)
-        found = found.keep(found.usable & found.answered)
+    for model, played in designs(battles).items():
+        found = played.keep(played.usable & played.answered)
         if not len(found.outcome):
             reason = "not computed: no game has a verdict and both answers recorded"
             scores.append(not_computed(model, CONTROL, reason))
@@ -298,17 +298,13 @@ def _fit(found: Design, columns: _Columns, benchmark: _Benchmark, settings: Sett
     steady = failed <= _MOST_FAILED * len(refits)
     if not steady:
         notes.append(f"no interval: {failed} of {len(refits)} bootstrap refits have no optimum")
-    interval = se = None
-    if steady:
-        low, high = percentile_interval(resampled.controlled, settings.level)
-        interval = clip((100 * low, 100 * high))
-        se = 100 * float(np.nanstd(resampled.controlled, ddof=1))
+    se, interval = bootstrap_spread(resampled.controlled, settings.level, 100) if steady else (None, None)
     score = Score(
         found.model,
         CONTROL,
         points(float(full.controlled[0])),
         se,
-        interval,
+        interval and clip(interval),
         n,
         f"{columns.method}; interval: prompt bootstrap, {len(refits)} refits"
         + (f" ({failed} failed)" if failed else ""),
@@ -317,7 +313,7 @@ def _fit(found: Design, columns: _Columns, benchmark: _Benchmark, settings: Sett
     )
     return _Result(
         score,
-        _parts(full, resampled, columns.left_out, settings if steady else None),
+        _parts(full, resampled, columns.left_out, settings.level, steady),
         _style(columns, coefficients, covariance, settings),
     )
 
@@ -356,18 +352,15 @@ def _glm(X: Floats, y: Floats, clusters: NDArray[np.intp]) -> tuple[Floats, Floa
 
 
 def _parts(
-    full: Decomposition, resampled: Decomposition, left_out: Mapping[Term, str], settings: Settings | None
+    full: Decomposition, resampled: Decomposition, left_out: Mapping[Term, str], level: float, steady: bool
 ) -> tuple[Part, ...]:
-    """Return the parts in points, those left out with their reason; `settings` None: without intervals."""
+    """Return the parts in points, those left out with their reason; without intervals if the refits are not steady."""
     result = []
     for part in _PARTS:
         if part in left_out:
             result.append(Part(part, None, note=left_out[part]))
             continue
-        interval = None
-        if settings is not None:
-            low, high = percentile_interval(resampled.parts[part], settings.level)
-            interval = (100 * low, 100 * high)
+        _, interval = bootstrap_spread(resampled.parts[part], level, 100) if steady else (None, None)
         result.append(Part(part, 100 * float(full.parts[part][0]), interval))
     return tuple(result)
 

@@ -14,9 +14,10 @@ from auditkit.controls.design import (
     Design,
     answer_chars,
     applies,
+    bootstrap_spread,
     clip,
-    design,
-    design_of,
+    designs,
+    judge_designs,
     judges_text,
     not_computed,
     points,
@@ -24,7 +25,7 @@ from auditkit.controls.design import (
 from auditkit.errors import Undefined
 from auditkit.records import Battles, Findings, Length, Score, Settings
 from auditkit.stats.bootstrap import prompt_weights
-from auditkit.stats.intervals import normal_interval, percentile_interval
+from auditkit.stats.intervals import normal_interval
 from auditkit.stats.length_control import LengthControl, fit_length_control, refit_length_control
 from auditkit.stats.logistic import cluster_covariance, fit_logistic
 
@@ -38,6 +39,10 @@ COMPARABLE: Final = 1.25
 _LITTLE_OVERLAP: Final = 0.10
 _ONE_SIDED: Final = 0.05
 _BINS: Final = 5
+_NOT_IN_ORDER: Final = (
+    f"not computed: the prompts are not AlpacaEval's {PROMPTS} in their published order, and "
+    "instruction_difficulty.csv, by which they could be matched, does not lie beside the results"
+)
 
 Floats = NDArray[np.float64]
 
@@ -77,11 +82,12 @@ def length_controlled(battles: Battles, settings: Settings | None = None) -> Fin
         return Findings()
     calibration = published_calibration(battles, settings)
     order = None if isinstance(calibration, str) else places(battles, calibration)
+    if order is None and not isinstance(calibration, str) and len(battles.prompts) >= PROMPTS:
+        calibration = _NOT_IN_ORDER
     scores: list[Score] = []
     lengths: dict[str, Length] = {}
-    for model in battles.models:
-        found = design(battles, model)
-        found = found.keep(found.answered)
+    for model, played in designs(battles).items():
+        found = played.keep(played.answered)
         if not len(found.outcome):
             scores.append(not_computed(model, CONTROL, "not computed: the answers are not recorded"))
             continue
@@ -116,13 +122,12 @@ def _published(
     settings: Settings,
 ) -> tuple[list[Score], Length]:
     """Return the published score, the aligned one where it differs, and what the fit says of length."""
-    place = found.games.groupby("judge", sort=False).cumcount().to_numpy()
+    place = found.place
     by_prompt = None
     if order is not None:
-        by_prompt = found.games["prompt_id"].map(order).to_numpy(dtype=np.int64)
-        judge = found.games["judge"].to_numpy()
+        by_prompt = np.array([order[key] for key in found.prompts], dtype=np.intp)[found.prompt]
         # A file out of order is not a file with gaps: upstream's lookup by place would be noise, not a figure.
-        same = judge[1:] == judge[:-1]
+        same = found.judge[1:] == found.judge[:-1]
         if (np.diff(by_prompt)[same] <= 0).any():
             place = by_prompt
     if place.max(initial=0) >= PROMPTS:
@@ -134,17 +139,17 @@ def _published(
         notes.append(f"{found.without_verdict} games without a verdict are left out of the fit")
     fit = fit_length_control(delta, calibration.difficulty[place], y, calibration.gamed)
     scores = []
-    gaps = by_prompt is not None and bool((by_prompt != place).any())
-    if gaps:
+    moved = 0 if by_prompt is None else int(np.count_nonzero(np.not_equal(by_prompt, place)))
+    if moved:
         notes.append(
-            f"the published recipe joins difficulty by row: {int((by_prompt != place).sum())} of {len(place)} rows "
+            f"the published recipe joins difficulty by row: {moved} of {len(place)} rows "
             f"carry another prompt's; joined by instruction: {ALIGNED}"
         )
     elif by_prompt is None:
         notes.append("the order of the prompts could not be checked (no instruction_difficulty.csv beside the results)")
     score, coefficients = _score(found, fit, calibration.difficulty[place], y, calibration, weights, settings)
     scores.append(replace(score, overlap=overlap, note="; ".join(filter(None, notes))))
-    if gaps and by_prompt is not None:
+    if moved and by_prompt is not None:
         difficulty = calibration.difficulty[by_prompt]
         aligned = fit_length_control(delta, difficulty, y, calibration.gamed)
         score, coefficients = _score(found, aligned, difficulty, y, calibration, weights, settings)
@@ -154,7 +159,7 @@ def _published(
     slopes = -coefficients[:, 0]
     length = Length(
         float(-fit.coefficients[0]),
-        percentile_interval(slopes, settings.level),
+        bootstrap_spread(slopes, settings.level)[1],
         *_mean_lengths(found, own, other),
         overlap,
         _quintiles(own - other, y),
@@ -178,13 +183,13 @@ def _score(
         f"AlpacaEval length_controlled_v1, C = {fit.penalty_c:.4g} by 5-fold cross-validation; interval: prompt "
         f"bootstrap, {len(rates)} refits" + (f" ({failed} did not converge)" if failed else "") + judges_text(found)
     )
-    low, high = percentile_interval(rates, settings.level)
+    se, interval = bootstrap_spread(rates, settings.level, 100)
     score = Score(
         found.model,
         CONTROL,
         points(fit.win_rate),
-        100 * float(np.nanstd(rates, ddof=1)),
-        clip((100 * low, 100 * high)),
+        se,
+        interval and clip(interval),
         len(found.prompts),
         method,
         published_se=100 * fit.published_se,
@@ -228,13 +233,12 @@ def _slope(found: Design, own: Floats, other: Floats, overlap: float, settings: 
 def _by_judge(battles: Battles, settings: Settings) -> dict[str, Length]:
     """Describe the role of length for each judge of a judge test set (first answer against second)."""
     found = {}
-    for judge, games in battles.games.groupby("judge", sort=True):
-        one = design_of(str(judge), games)
-        one = one.keep(one.answered)
+    for judge, played in judge_designs(battles).items():
+        one = played.keep(played.answered)
         if len(one.outcome):
             own, other = answer_chars(battles, one.answer), answer_chars(battles, one.opponent_answer)
             overlap = float(one.prompt_mean(comparable(own, other)).mean())
-            found[str(judge)] = _slope(one, own, other, overlap, settings)
+            found[judge] = _slope(one, own, other, overlap, settings)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from auditkit.controls.design import answer_chars, applies, clip, design, judges_text, not_computed, points
+from auditkit.controls.design import Design, answer_chars, applies, clip, designs, judges_text, not_computed, points
 from auditkit.controls.length import COMPARABLE, comparable
 from auditkit.records import Battles, Findings, Score, Settings
 from auditkit.stats.intervals import cluster_mean
@@ -28,11 +28,11 @@ def length_matched(battles: Battles, settings: Settings | None = None) -> Findin
     settings = settings or Settings()
     if not applies(battles):
         return Findings()
-    return Findings(scores=tuple(_score(battles, model, settings) for model in battles.models))
+    return Findings(scores=tuple(_score(battles, found, settings) for found in designs(battles).values()))
 
 
-def _score(battles: Battles, model: str, settings: Settings) -> Score:
-    found = design(battles, model)
+def _score(battles: Battles, found: Design, settings: Settings) -> Score:
+    model = found.model
     found = found.keep(found.answered & found.usable)
     if not len(found.outcome):
         return not_computed(model, CONTROL, "not computed: no game has a verdict and both answers recorded")

@@ -9,16 +9,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auditkit.controls.design import Design, applies, clip, design, design_of, judges_text, not_computed, points
+from auditkit.controls.design import Design, applies, clip, designs, judge_designs, judges_text, not_computed, points
 from auditkit.errors import NoData
 from auditkit.records import Battles, Findings, Position, Score, Settings
-from auditkit.stats.intervals import cluster_mean, normal_interval
+from auditkit.stats.intervals import cluster_mean, dense_codes, normal_interval
 
 __all__ = ["position"]
 
 CONTROL = "position_balanced"
 _FEW: Final = 2
-_KEYS: Final = ["prompt_id", "opponent", "judge", "turn"]
 
 Floats = NDArray[np.float64]
 
@@ -47,23 +46,15 @@ def position(battles: Battles, settings: Settings | None = None) -> Findings:
     """
     settings = settings or Settings()
     if battles.benchmark.subject == "judge":
-        return Findings(
-            position={
-                str(judge): _position(_one_side(str(judge), battles, judge), settings)
-                for judge in sorted(battles.games["judge"].unique())
-            }
-        )
+        judged = judge_designs(battles)
+        return Findings(position={judge: _position(found, settings) for judge, found in judged.items()})
     if not applies(battles):
         return Findings()
-    designs = {model: design(battles, model) for model in battles.models}
+    played = designs(battles)
     return Findings(
-        scores=tuple(_balanced(found, settings) for found in designs.values()),
-        position={model: _position(found, settings) for model, found in designs.items()},
+        scores=tuple(_balanced(found, settings) for found in played.values()),
+        position={model: _position(found, settings) for model, found in played.items()},
     )
-
-
-def _one_side(name: str, battles: Battles, judge: object) -> Design:
-    return design_of(name, battles.games[battles.games["judge"] == judge])
 
 
 @dataclass(frozen=True)
@@ -78,7 +69,7 @@ class _Pairs:
 
 def _pairs(found: Design) -> _Pairs:
     """Find the pairs with both orders; repeated games of one order are averaged."""
-    keys = found.games.groupby(_KEYS, sort=False).ngroup().to_numpy()
+    keys = dense_codes(found.pair)
     n = int(keys.max(initial=-1)) + 1
     second = found.order > 0
     count = [np.bincount(keys[slot], minlength=n) for slot in (~second, second)]

@@ -348,10 +348,10 @@ def _own(model: str, games: pd.DataFrame, measured: Floats, missing: int, settin
     )
     notes = [_extrapolates(alike), _dropped(OURS, style.kept)]
     notes.append(f"{missing} games without a recorded answer left out" if missing else "")
-    if n < _PROMPTS_PER_COEFFICIENT * (len(style.kept) + len(data.arms)):
-        return not_computed(
-            model, OWN, f"undefined: {n} prompts are too few for {len(style.kept)} features", n=n, method=method
-        )
+    needed = max(_FEWEST_PROMPTS, _PROMPTS_PER_COEFFICIENT * (len(style.kept) + len(data.arms)))
+    if n < needed:
+        reason = f"undefined: {n} prompts are too few for {len(style.kept)} features, {needed} are needed"
+        return not_computed(model, OWN, reason, n=n, method=method)
     try:
         fitted = fit_star(collapse(data.arm, data.prompt, data.outcome, None, style.X))
     except Undefined as error:

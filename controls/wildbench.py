@@ -84,10 +84,9 @@ def wildbench_k(battles: Battles, settings: Settings | None = None) -> Findings:
         return Findings()
     rewards, macros = _from_tables(battles.tables)
     rewards |= _from_games(battles)
-    scores = [_score(key, "", reward, settings.level) for key, reward in rewards.items()]
+    scores = [*_mixtures("mixture", rewards, settings.level), *_mixtures("task_macro_mixture", macros, settings.level)]
+    scores += [_score(key, "", reward, settings.level) for key, reward in rewards.items()]
     scores += [_score(key, "_task_macro", reward, settings.level) for key, reward in macros.items()]
-    scores += _mixtures("mixture", rewards, settings.level)
-    scores += _mixtures("task_macro_mixture", macros, settings.level)
     return Findings(scores=tuple(scores))
 
 
@@ -231,9 +230,12 @@ def _points(
 
 def _mixtures(name: str, rewards: _Rewards, level: float) -> Iterator[Score]:
     """Yield the mean over the three references, for each K at which the recording holds all three."""
-    for k in sorted({key.k for key in rewards}):
-        here = {key: found for key, found in rewards.items() if key.k == k and found.value is not None}
-        if {key.reference for key in here} >= set(REFERENCES.values()):
+    known = {
+        key: found for key, found in rewards.items() if key.reference in REFERENCES.values() and found.value is not None
+    }
+    for k in sorted({key.k for key in known}):
+        here = {key: found for key, found in known.items() if key.k == k}
+        if len({key.reference for key in here}) == len(REFERENCES):
             for model in sorted({key.model for key in here}):
                 yield from _mixture(model, name, k, here, level)
 
@@ -241,8 +243,6 @@ def _mixtures(name: str, rewards: _Rewards, level: float) -> Iterator[Score]:
 def _mixture(model: str, name: str, k: int, rewards: _Rewards, level: float) -> Iterator[Score]:
     played = [rewards[key] for r in REFERENCES.values() if (key := _Key(model, r, k)) in rewards]
     missing = [r for r in REFERENCES.values() if _Key(model, r, k) not in rewards]
-    if not played:
-        return
     value = sum(found.value or 0.0 for found in played)
     # The references share their prompts, and counts do not tell how far their rewards go together: at most perfectly.
     se = sum(found.se or 0.0 for found in played)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from auditkit.controls.design import Design, applies, clip, design, judges_text, not_computed, points
+from auditkit.controls.design import Design, applies, clip, designs, judges_text, not_computed, points
 from auditkit.errors import NoData
 from auditkit.records import Battles, Findings, Score, Settings
 from auditkit.stats.intervals import cluster_mean, wilson
@@ -49,7 +49,7 @@ def raw(battles: Battles, settings: Settings | None = None) -> Findings:
     settings = settings or Settings()
     if not applies(battles):
         return Findings()
-    return Findings(scores=tuple(_score(design(battles, model), settings) for model in battles.models))
+    return Findings(scores=tuple(_score(found, settings) for found in designs(battles).values()))
 
 
 def _score(found: Design, settings: Settings) -> Score:
@@ -90,11 +90,13 @@ def missing_bounds(battles: Battles, model: str) -> Bounds:
     Missing are the benchmark's prompts that the model has no game on (as many games each as it has on the
     others) and its games without a verdict.
     """
-    found = design(battles, model)
-    y = found.outcome[found.usable]
-    n_prompts = len(found.prompts)
-    each = len(found.outcome) / n_prompts if n_prompts else 1.0
-    missing = found.without_verdict + each * max(0, battles.benchmark.expected - n_prompts)
+    games = battles.games_of(model)
+    games = games[games["variant"] == ""]
+    outcome = games["outcome"].to_numpy()
+    y = outcome[np.isfinite(outcome)]
+    n_prompts = games["prompt_id"].nunique()
+    each = len(outcome) / n_prompts if n_prompts else 1.0
+    missing = (len(outcome) - len(y)) + each * max(0, battles.benchmark.expected - n_prompts)
     total = len(y) + missing
     dropped = points(float(y.mean())) if len(y) else None
     if total == 0:

@@ -22,6 +22,16 @@ class Tile:
     text: str
 
 
+def _ruled(submission: SubmissionReport, *rules: str) -> Literal["pass", "warn", "fail", "info"]:
+    """Return the worst that the policy's `rules` say, "info" where it has none of them or could not measure them."""
+    found = {r.status for r in submission.reasons if r.rule in rules}
+    if "fail" in found:
+        return "fail"
+    if "warn" in found:
+        return "warn"
+    return "pass" if "pass" in found else "info"
+
+
 def _unmeasured(label: str, text: str) -> Tile:
     return Tile(label, "not_measured", "Not measured", text)
 
@@ -34,7 +44,7 @@ def overlap_threshold(submission: SubmissionReport) -> float | None:
 def card(report: Report, submission: SubmissionReport) -> tuple[Tile, ...]:
     """Return the card of `submission`, in the order in which it is to be read."""
     return (
-        _harness(report),
+        _harness(report, submission),
         _null_floor(report, submission),
         _uplift(submission),
         _rank(report, submission),
@@ -48,7 +58,7 @@ def card(report: Report, submission: SubmissionReport) -> tuple[Tile, ...]:
     )
 
 
-def _harness(report: Report) -> Tile:
+def _harness(report: Report, submission: SubmissionReport) -> Tile:
     measured = [g for g in report.harness if g.status != "not_measured"]
     failed = [g.gate for g in measured if g.status == "fail"]
     if not measured:
@@ -56,10 +66,11 @@ def _harness(report: Report) -> Tile:
     open_gates = len(report.harness) - len(measured)
     rest = f" {open_gates} not measured." if open_gates else ""
     if failed:
-        return Tile(
-            "Harness gates", "fail", f"{len(failed)} of {len(measured)} fail", f"{w.name(', '.join(failed), 80)}.{rest}"
-        )
-    return Tile("Harness gates", "pass", f"{len(measured)} of {len(measured)} hold", f"{rest.strip()}")
+        untouched = _ruled(submission, "gates") == "pass"
+        names = w.name(", ".join(failed), 80) + (": not for this score." if untouched else ".")
+        value = f"{len(failed)} of {len(measured)} fail"
+        return Tile("Harness gates", "info" if untouched else "fail", value, f"{names}{rest}")
+    return Tile("Harness gates", "pass", f"{len(measured)} of {len(measured)} hold", rest.strip())
 
 
 def _null_floor(report: Report, submission: SubmissionReport) -> Tile:
@@ -71,7 +82,7 @@ def _null_floor(report: Report, submission: SubmissionReport) -> Tile:
     source = f"Best constant answer: {w.name(floor.attack)}." if floor.attack else "Best constant answer."
     text = f"{source} {w.interval(floor.ci)}{', n ' + w.amount(floor.n) if floor.n else ''}."
     if floor.note:
-        return Tile("Null floor", "info", f"{w.number(floor.estimate)}%", f"{w.name(floor.note, 200)}. {text}")
+        return Tile("Null floor", "info", f"{w.number(floor.estimate)}%", f"{w.sentence(floor.note, 200)} {text}")
     return Tile("Null floor", "warn" if above else "info", f"{w.number(floor.estimate)}%", text)
 
 
@@ -157,7 +168,7 @@ def _position(submission: SubmissionReport) -> Tile:
         f" Same verdict in both orders: {w.share(position.consistency)}." if position.consistency is not None else ""
     )
     return Tile(
-        "Position", "info", f"{w.signed(position.effect_points)} points",
+        "Position", _ruled(submission, "position"), f"{w.signed(position.effect_points)} points",
         f"Second against first, {w.interval(position.ci)}.{agree}" if position.ci else f"Second against first.{agree}",
     )  # fmt: skip
 
@@ -166,10 +177,7 @@ def _spread(submission: SubmissionReport) -> Tile:
     points = submission.gameability.control_spread
     if points is None:
         return _unmeasured("Controls agree", "Fewer than two controls give a win rate.")
-    rule = next((r for r in submission.reasons if r.rule == "control_spread"), None)
-    status: Literal["warn", "pass", "info"] = "info"
-    if rule is not None:
-        status = "pass" if rule.status == "pass" else "warn"
+    status = _ruled(submission, "control_spread")
     return Tile(
         "Controls agree", status, f"within {w.number(points)} points", "Between the lowest and the highest control."
     )
@@ -177,11 +185,9 @@ def _spread(submission: SubmissionReport) -> Tile:
 
 def _quality(report: Report, submission: SubmissionReport) -> Tile:
     q = submission.quality
+    status = _ruled(submission, "coverage", "missing", "prompts")
     lost = f"{w.amount(q.missing)} missing, {w.amount(q.unparsed)} without a usable verdict, {w.amount(q.duplicates)} duplicate."
     if q.coverage is None:
-        return Tile("Data quality", "info", f"n {w.amount(submission.n)}", f"Coverage unknown; {lost}")
-    whole = q.missing == 0 and q.unparsed == 0 and q.duplicates == 0
+        return Tile("Data quality", status, f"n {w.amount(submission.n)}", f"Coverage unknown; {lost}")
     of = f" of {w.amount(report.benchmark.expected)} prompts" if report.benchmark.expected else ""
-    return Tile(
-        "Data quality", "pass" if whole else "info", w.share(q.coverage), f"{w.amount(submission.n)}{of} usable; {lost}"
-    )
+    return Tile("Data quality", status, w.share(q.coverage), f"{w.amount(submission.n)}{of} usable; {lost}")

@@ -1,7 +1,7 @@
 """Charts as inline SVG: interval bars, the waterfall, win rate by length difference, rank lines.
 
 Horizontal places are percentages and vertical ones pixels, so a chart takes the width it is given and its text
-stays legible on a phone. Colours come from the page's style sheet by class; shape, sign or dash says the same.
+stays legible on a phone; a chart in a table row is drawn about the middle of the row, however high that is. Colours come from the page's style sheet by class; shape, sign or dash says the same.
 Every chart is an image with a title; the numbers it shows stand in a table beside it.
 """
 
@@ -16,7 +16,7 @@ from typing import Final, Literal
 from markupsafe import Markup
 
 from auditkit.records import Interval, Score
-from auditkit.reports.wording import name, number, score_interval, score_value, share, signed
+from auditkit.reports.wording import control_label, name, number, score_interval, score_value, share, signed
 
 __all__ = [
     "PERCENT",
@@ -37,18 +37,22 @@ __all__ = [
 
 #: Room in percent on both sides of an axis, so that a mark at its end is not cut.
 _INSET: Final = 3.0
-_ROW: Final = 30
+_NOTHING: Final = Markup("")
 _SLOPE_STEP: Final = 26
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A horizontal scale: its ends, the values that are marked, and the one that means "no difference"."""
+    """A horizontal scale: its ends, the values that are marked, and the one that means "no difference".
+
+    `ident` names it in the page: `axis_scale` draws its grid once, and every row refers to that.
+    """
 
     lo: float
     hi: float
     ticks: tuple[float, ...]
     reference: float | None = None
+    ident: str = ""
 
     def at(self, value: float) -> str:
         """Return the place of `value` as a percentage of the width; what lies outside is put at the edge."""
@@ -82,9 +86,9 @@ PERCENT: Final = Axis(0.0, 100.0, (0.0, 25.0, 50.0, 75.0, 100.0), 50.0)
 REWARD: Final = Axis(-100.0, 100.0, (-100.0, -50.0, 0.0, 50.0, 100.0), 0.0)
 
 
-def _svg(kind: str, ident: str, height: int, title: str, body: Markup, desc: str = "") -> Markup:
+def _svg(kind: str, ident: str, height: int | str, title: str, body: Markup, desc: str = "") -> Markup:
     labels = f"{ident}-t {ident}-d" if desc else f"{ident}-t"
-    described = Markup('<desc id="{}-d">{}</desc>').format(ident, desc) if desc else Markup("")
+    described = Markup('<desc id="{}-d">{}</desc>').format(ident, desc) if desc else _NOTHING
     return Markup(
         '<svg class="chart {}" role="img" aria-labelledby="{}" width="100%" height="{}"><title id="{}-t">{}</title>{}{}</svg>'
     ).format(kind, labels, height, ident, title, described, body)
@@ -102,14 +106,29 @@ def _text(kind: str, x: str, y: float, text: str, anchor: str = "middle") -> Mar
     return Markup('<text class="{}" x="{}" y="{:g}" text-anchor="{}">{}</text>').format(kind, x, y, anchor, text)
 
 
-def _grid(axis: Axis, height: float) -> Markup:
-    lines = [
-        _line("reference" if tick == axis.reference else "grid", axis.at(tick), 0, axis.at(tick), height)
-        for tick in axis.ticks
-    ]
-    if axis.reference is not None and axis.reference not in axis.ticks:
-        lines.append(_line("reference", axis.at(axis.reference), 0, axis.at(axis.reference), height))
-    return _join(lines)
+def _grid(axis: Axis) -> Markup:
+    ticks = axis.ticks if axis.reference is None or axis.reference in axis.ticks else (*axis.ticks, axis.reference)
+    return _join([
+        Markup('<line class="{}" x1="{}" y1="0" x2="{}" y2="100%"/>').format(
+            "reference" if tick == axis.reference else "grid", axis.at(tick), axis.at(tick)
+        )
+        for tick in ticks
+    ])  # fmt: skip
+
+
+def _row(kind: str, ident: str, axis: Axis, title: str, marks: Sequence[Markup], behind: Markup = _NOTHING) -> Markup:
+    """Return a chart that fills its table cell; `marks` count pixels from the middle of the row, `behind` does not."""
+    grid = Markup('<use href="#{}-grid"/>').format(axis.ident)
+    body = Markup('{}{}<svg y="50%" width="100%">{}</svg>').format(grid, behind, _join(marks))
+    return _svg(f"row {kind}", ident, "100%", title, body)
+
+
+def _lead(axis: Axis, value: float, y1: str, y2: str) -> Markup:
+    return Markup('<line class="lead" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(axis.at(value), y1, axis.at(value), y2)
+
+
+def _disc(kind: str, axis: Axis, value: float, y: float = 0.0) -> Markup:
+    return Markup('<circle class="{}" cx="{}" cy="{:g}" r="5"/>').format(kind, axis.at(value), y)
 
 
 def _interval_line(kind: str, axis: Axis, ci: Interval, y: float) -> Markup:
@@ -118,13 +137,14 @@ def _interval_line(kind: str, axis: Axis, ci: Interval, y: float) -> Markup:
     return _line(kind, ends[0], y, ends[1], y) + _join([_line("cap", x, y - 4.5, x, y + 4.5) for x in ends])
 
 
-def axis_scale(ident: str, axis: Axis, label: str) -> Markup:
-    """Return the numbers of `axis`, to stand above or below a column of bars."""
+def axis_scale(axis: Axis, label: str) -> Markup:
+    """Return the numbers of `axis`, to stand above a column of bars, and the grid that those bars refer to."""
     step = axis.ticks[1] - axis.ticks[0]
-    digits = 0 if step >= 1 and float(step).is_integer() else max(1, math.ceil(-math.log10(step) + 0.3))
+    digits = next((d for d in range(6) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 6)
+    grid = Markup('<defs><g id="{}-grid">{}</g></defs>').format(axis.ident, _grid(axis))
     marks = [_text("tick", axis.at(t), 12, number(t, digits)) for t in axis.ticks]
     title = f"Scale of the bars below: {label}, from {number(axis.lo, digits)} to {number(axis.hi, digits)}"
-    return _svg("scale", ident, 16, title, _join(marks))
+    return _svg("scale", f"{axis.ident}-scale", 16, title, grid + _join(marks))
 
 
 def interval_bar(
@@ -138,70 +158,57 @@ def interval_bar(
     digits: int = 1,
 ) -> Markup:
     """Return one row's estimate as a dot on its interval; an extrapolation is hollow and dashed."""
-    middle = _ROW / 2
     if estimate is None:
-        body = _grid(axis, _ROW) + _text("undefined", "50%", middle + 4, "undefined")
-        return _svg("interval", ident, _ROW, f"{label}: undefined", body)
+        return _row("interval", ident, axis, f"{label}: undefined", [_text("undefined", "50%", 4, "undefined")])
     soft = " soft" if extrapolated else ""
-    marks = [_grid(axis, _ROW)]
-    if ci is not None:
-        marks.append(_interval_line(f"whisker{soft}", axis, ci, middle))
-    marks.append(Markup('<circle class="dot{}" cx="{}" cy="{:g}" r="5"/>').format(soft, axis.at(estimate), middle))
+    marks = [] if ci is None else [_interval_line(f"whisker{soft}", axis, ci, 0)]
+    marks.append(_disc(f"dot{soft}", axis, estimate))
     told = f", interval {number(ci[0], digits)} to {number(ci[1], digits)}" if ci is not None else ", no interval"
     extra = ", an extrapolation" if extrapolated else ""
-    return _svg("interval", ident, _ROW, f"{label}: {number(estimate, digits)}{told}{extra}", _join(marks))
+    return _row("interval", ident, axis, f"{label}: {number(estimate, digits)}{told}{extra}", marks)
 
 
 def pair_bar(ident: str, axis: Axis, label: str, judged: Score | None, controlled: Score | None) -> Markup:
     """Return a submission's score as judged (ring, above) and its controlled score (disc, below) on one scale."""
-    height, marks, told = 34, [_grid(axis, 34)], []
-    for score, y, kind in ((judged, 11.0, "ring"), (controlled, 23.0, "dot")):
+    marks, told = [], []
+    for score, y, kind in ((judged, -7.0, "ring"), (controlled, 7.0, "dot")):
         if score is None or score.estimate is None:
             continue
         if score.ci is not None:
             marks.append(_line(f"whisker {kind}-line", axis.at(score.ci[0]), y, axis.at(score.ci[1]), y))
-        marks.append(Markup('<circle class="{}" cx="{}" cy="{:g}" r="4.5"/>').format(kind, axis.at(score.estimate), y))
-        told.append(
-            f"{'as judged' if kind == 'ring' else 'controlled'} {score_value(score)} {score_interval(score)}".strip()
-        )
-    return _svg("pair", ident, height, f"{label}: {', '.join(told) or 'undefined'}", _join(marks))
+        marks.append(_disc(kind, axis, score.estimate, y))
+        told.append(f"{control_label(score.control)} {score_value(score)} {score_interval(score)}".strip())
+    return _row("pair", ident, axis, f"{label}: {', '.join(told) or 'undefined'}", marks)
 
 
 def key(ident: str, kind: Literal["ring", "dot"]) -> Markup:
     """Return the mark of a legend."""
-    body = _line(f"whisker {kind}-line", "2", 8, "32", 8) + Markup(
-        '<circle class="{}" cx="17" cy="8" r="4.5"/>'
-    ).format(kind)
+    axis = Axis(0.0, 1.0, ())
+    body = _line(f"whisker {kind}-line", "2", 8, "32", 8) + _disc(kind, axis, 0.5, 8)
     return _svg("key", ident, 16, "ring on a line" if kind == "ring" else "disc on a line", body)
 
 
 def level_bar(ident: str, axis: Axis, label: str, value: float, ci: Interval | None, *, first: bool) -> Markup:
     """Return the first or last row of a waterfall: a level as a dot, since the scale need not begin at zero."""
-    middle, at = _ROW / 2, axis.at(value)
-    marks = [_grid(axis, _ROW), _line("lead", at, middle if first else 0, at, _ROW if first else middle)]
-    if ci is not None:
-        marks.append(_interval_line("whisker", axis, ci, middle))
-    marks.append(Markup('<circle class="dot" cx="{}" cy="{:g}" r="5.5"/>').format(at, middle))
-    return _svg("step", ident, _ROW, f"{label}: {number(value)}", _join(marks))
+    marks = [] if ci is None else [_interval_line("whisker", axis, ci, 0)]
+    lead = _lead(axis, value, "50%", "100%") if first else _lead(axis, value, "0", "50%")
+    return _row("step", ident, axis, f"{label}: {number(value)}", [*marks, _disc("dot", axis, value)], lead)
 
 
-def part_bar(ident: str, axis: Axis, label: str, start: float, end: float, ci: Interval | None) -> Markup:
+def part_bar(ident: str, axis: Axis, label: str, start: float, end: float | None, ci: Interval | None) -> Markup:
     """Return one part of a waterfall as a bar from `start` to `end`; `ci` is the interval of `end`.
 
-    The lines lead on from the row above and to the row below.
+    The lines lead on from the row above and to the row below. Without an `end` the part is undefined.
     """
+    if end is None:
+        return _row("step", ident, axis, f"{label}: undefined", [], _lead(axis, start, "0", "100%"))
     left, width = axis.span(start, end)
-    marks = [
-        _grid(axis, _ROW),
-        _line("lead", axis.at(start), 0, axis.at(start), 7),
-        _line("lead", axis.at(end), _ROW - 7, axis.at(end), _ROW),
-        Markup('<rect class="{}" x="{}" y="7" width="{}" height="{}" rx="2"/>').format(
-            "gain" if end >= start else "loss", left, width, _ROW - 14
-        ),
-    ]
-    if ci is not None:
-        marks.append(_interval_line("whisker", axis, ci, _ROW / 2))
-    return _svg("step", ident, _ROW, f"{label}: {signed(end - start)} points", _join(marks))
+    shape = Markup('<rect class="{}" x="{}" y="-8" width="{}" height="16" rx="2"/>').format(
+        "gain" if end >= start else "loss", left, width
+    )
+    marks = [shape] if ci is None else [shape, _interval_line("whisker", axis, ci, 0)]
+    leads = _lead(axis, start, "0", "50%") + _lead(axis, end, "50%", "100%")
+    return _row("step", ident, axis, f"{label}: {signed(end - start)} points", marks, leads)
 
 
 def coverage_bar(ident: str, covered: float) -> Markup:
@@ -273,7 +280,8 @@ def slope_chart(ident: str, columns: Sequence[str], rows: Sequence[SlopeRow]) ->
     def y(i: int, row: int) -> float:
         return 30.0 + (slots[i][row] + 0.5) * _SLOPE_STEP
 
-    marks = [_label("column", x(i) - 12.0, 0.0, 24.0, column) for i, column in enumerate(columns)]
+    room = min(24.0, (right - left) / max(len(columns) - 1, 1))
+    marks = [_label("column", x(i) - room / 2.0, 0.0, room, column) for i, column in enumerate(columns)]
     for number_of, row in enumerate(rows):
         model = name(row.model, 60)
         told = ", ".join(f"{c} {'no place' if p is None else p}" for c, p in zip(columns, row.places, strict=True))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from markupsafe import Markup
 
@@ -32,6 +32,11 @@ __all__ = ["render", "report_fragment", "submission_fragment"]
 _MOST_NOTES: Final = 60
 _MOST_INPUTS: Final = 60
 _MOST_QUOTES: Final = 4
+#: Points that the scale of one submission's scores spans at least.
+_LEAST_SPAN: Final = 20.0
+_ORDER: Final = {control: i for i, control in enumerate(wording.CONTROLS)}
+#: Controls that look only at comparable prompts: their overlap is the size of that subset, and nothing is extrapolated.
+_SUBSETS: Final = ("length_matched",)
 
 
 def _file(name: str) -> str:
@@ -78,7 +83,7 @@ class _Step:
     """One row of the waterfall."""
 
     label: str
-    plot: Markup | None
+    plot: Markup
     value: str
     ci: str
     note: str
@@ -115,24 +120,41 @@ class _Submission:
     unmeasured: tuple[Detection, ...]
 
 
+def _values(scores: Iterable[Score]) -> list[float]:
+    return [v for s in scores for v in (s.estimate, *(s.ci or ())) if v is not None]
+
+
 def _axis(unit: str, scores: Iterable[Score]) -> Axis:
+    """Return the whole scale of a unit, on which submissions are compared."""
     if unit in ("win_rate", "accuracy"):
         return charts.PERCENT
-    if unit == "reward":
-        return charts.REWARD
-    values = [v for s in scores for v in (s.estimate, *(s.ci or ())) if v is not None]
-    return charts.axis_for(values)
+    return charts.REWARD if unit == "reward" else charts.axis_for(_values(scores))
+
+
+def _close_axis(unit: str, scores: Sequence[Score]) -> Axis:
+    """Return the part of the scale that holds one submission's scores, so that its intervals can be told apart."""
+    values, whole = _values(scores), _axis(unit, scores)
+    if not values or unit == "rating":
+        return whole
+    lo, hi = min(values), max(values)
+    pad = max((_LEAST_SPAN - (hi - lo)) / 2.0, 0.0)
+    near = charts.axis_for([max(lo - pad, whole.lo), min(hi + pad, whole.hi)])
+    inside = whole.reference is not None and near.lo <= whole.reference <= near.hi
+    return Axis(near.lo, near.hi, near.ticks, whole.reference if inside else None)
 
 
 def _groups(ident: str, scores: Sequence[Score], least_overlap: float | None) -> tuple[_ScoreGroup, ...]:
     groups = []
     for unit in dict.fromkeys(s.unit for s in scores):
-        own = [s for s in scores if s.unit == unit]
-        axis = _axis(unit, own)
+        own = sorted((s for s in scores if s.unit == unit), key=lambda s: _ORDER.get(s.control, len(_ORDER)))
+        axis = replace(_close_axis(unit, own), ident=f"{ident}-{unit}")
         rows = []
         for i, s in enumerate(own):
             label = wording.control_label(s.control)
-            beyond = least_overlap is not None and s.overlap is not None and s.overlap < least_overlap
+            beyond = (
+                least_overlap is not None and s.estimate is not None and s.overlap is not None
+                and s.overlap < least_overlap and s.control not in _SUBSETS
+            )  # fmt: skip
             plot = charts.interval_bar(
                 f"{ident}-{unit}-{i}",
                 axis,
@@ -143,7 +165,7 @@ def _groups(ident: str, scores: Sequence[Score], least_overlap: float | None) ->
                 digits=2 if unit == "rating" else 1,
             )
             rows.append(_ScoreRow(s, label, plot, beyond))
-        scale = charts.axis_scale(f"{ident}-{unit}-scale", axis, wording.UNITS[unit])
+        scale = charts.axis_scale(axis, wording.UNITS[unit])
         groups.append(_ScoreGroup(unit, scale, tuple(rows)))
     return tuple(groups)
 
@@ -159,7 +181,7 @@ def _waterfall(ident: str, parts: Sequence[Part], score: Score | None) -> _Water
         values += [level + bound for bound in part.ci or ()]
         level += part.points or 0.0
         values.append(level)
-    axis = charts.axis_for(values, reference=start)
+    axis = replace(charts.axis_for(values, reference=start), ident=f"{ident}-w")
     base = "An even match" if abs(start - 50.0) < 0.05 else "Where the parts begin"
     plot = charts.level_bar(f"{ident}-w0", axis, base, start, None, first=True)
     steps = [_Step(base, plot, f"{wording.number(start)}%", "", "")]
@@ -167,7 +189,8 @@ def _waterfall(ident: str, parts: Sequence[Part], score: Score | None) -> _Water
     for i, part in enumerate(parts, 1):
         label = wording.PARTS[part.part]
         if part.points is None:
-            steps.append(_Step(label, None, "undefined", "", part.note))
+            plot = charts.part_bar(f"{ident}-w{i}", axis, label, level, None, None)
+            steps.append(_Step(label, plot, "undefined", "", part.note))
             continue
         ci = None if part.ci is None else (level + part.ci[0], level + part.ci[1])
         plot = charts.part_bar(f"{ident}-w{i}", axis, label, level, level + part.points, ci)
@@ -176,19 +199,19 @@ def _waterfall(ident: str, parts: Sequence[Part], score: Score | None) -> _Water
     end = "The score as judged"
     plot = charts.level_bar(f"{ident}-w{len(parts) + 1}", axis, end, score.estimate, score.ci, first=False)
     steps.append(_Step(end, plot, wording.score_value(score), wording.score_interval(score), ""))
-    return _Waterfall(charts.axis_scale(f"{ident}-w-scale", axis, "win rate in percent"), tuple(steps))
+    return _Waterfall(charts.axis_scale(axis, "win rate in percent"), tuple(steps))
 
 
 def _style(ident: str, effects: Sequence[StyleEffect]) -> _Style | None:
     values = [v for e in effects for v in (e.coefficient, *(e.ci or ())) if v is not None]
     if not values:
         return None
-    axis = charts.axis_for(values, reference=0.0)
+    axis = replace(charts.axis_for(values, reference=0.0), ident=f"{ident}-f")
     rows = tuple(
         (e, charts.interval_bar(f"{ident}-f{i}", axis, wording.name(e.feature, 40), e.coefficient, e.ci, digits=2))
         for i, e in enumerate(effects)
     )
-    return _Style(charts.axis_scale(f"{ident}-f-scale", axis, "log-odds"), rows)
+    return _Style(charts.axis_scale(axis, "log-odds"), rows)
 
 
 _SEVERITY_ORDER: Final = ("reject", "review", "info")
@@ -226,15 +249,22 @@ def _submission(report: Report, index: int, submission: SubmissionReport) -> _Su
 class _LeaderboardRow:
     ident: str
     data: SubmissionReport
-    raw: Score | None
-    held: Score | None
     plot: Markup
+    scores: tuple[Score | None, ...]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One score of the leaderboard and the mark that shows it in the plot."""
+
+    control: str
+    label: str
+    mark: Literal["ring", "dot"]
 
 
 @dataclass(frozen=True)
 class _Leaderboard:
-    raw: str
-    held: str
+    columns: tuple[_Column, ...]
     scale: Markup
     rows: tuple[_LeaderboardRow, ...]
     slope: Markup | None
@@ -250,24 +280,27 @@ def _leaderboard(report: Report) -> _Leaderboard | None:
     shown = [s for sub in report.submissions for s in (score_of(sub, raw), score_of(sub, held)) if s is not None]
     first = next((s for s in shown if s.control == raw), None)
     unit = first.unit if first is not None else "win_rate"
-    axis = _axis(unit, [s for s in shown if s.unit == unit])
+    axis = replace(_axis(unit, [s for s in shown if s.unit == unit]), ident="l")
     rows = []
     for index, submission in ordered(report, held or raw):
         judged, controlled = score_of(submission, raw), score_of(submission, held)
         same = controlled if controlled is not None and controlled.unit == unit else None
         plot = charts.pair_bar(f"l{index}", axis, wording.name(submission.model, 60), judged, same)
-        rows.append(_LeaderboardRow(f"s{index}", submission, judged, controlled, plot))
+        shown_scores = (judged, controlled) if held else (judged,)
+        rows.append(_LeaderboardRow(f"s{index}", submission, plot, shown_scores))
     controls = ranked_controls(report)
     lines = [
         charts.SlopeRow(s.model, tuple(s.ranks[c].rank if c in s.ranks else None for c in controls), s.verdict == "rejected")
         for s in report.submissions if s.ranks
     ]  # fmt: skip
+    columns = [_Column(raw, wording.control_label(raw) if raw else "Score", "ring")]
+    if held:
+        columns.append(_Column(held, wording.control_label(held), "dot"))
     verdicts = [s.verdict for s in report.submissions]
     labels = tuple(wording.control_label(c) for c in controls)
     return _Leaderboard(
-        raw=raw,
-        held=held,
-        scale=charts.axis_scale("l-scale", axis, wording.UNITS[unit]),
+        columns=tuple(columns),
+        scale=charts.axis_scale(axis, wording.UNITS[unit]),
         rows=tuple(rows),
         slope=charts.slope_chart("slope", labels, lines) if len(controls) > 1 and len(lines) > 1 else None,
         slope_controls=controls,
@@ -280,16 +313,42 @@ def _leaderboard(report: Report) -> _Leaderboard | None:
 class _Judge:
     """One judge of a test set for judges."""
 
+    ident: str
     model: str
     groups: tuple[_ScoreGroup, ...]
     position: Position | None
     length: Length | None
 
 
+@dataclass(frozen=True)
+class _JudgeTable:
+    """All judges on one scale, by the first score that each of them has."""
+
+    scale: Markup
+    rows: tuple[tuple[_Judge, Score, Markup], ...]
+
+
+def _judge_table(judges: Sequence[_Judge]) -> _JudgeTable | None:
+    first = [(j, j.groups[0].rows[0].score) for j in judges if j.groups]
+    if len(first) < 2:
+        return None
+    axis = replace(_axis(first[0][1].unit, [s for _, s in first]), ident="j")
+    scale = charts.axis_scale(axis, wording.UNITS[first[0][1].unit])
+    ordered_rows = sorted(first, key=lambda row: -(row[1].estimate if row[1].estimate is not None else float("-inf")))
+    return _JudgeTable(
+        scale,
+        tuple(
+            (j, s, charts.interval_bar(f"{j.ident}-all", axis, wording.name(j.model, 60), s.estimate, s.ci))
+            for j, s in ordered_rows
+        ),
+    )
+
+
 def _judges(judge: JudgeInfo) -> tuple[_Judge, ...]:
     names = dict.fromkeys([*(s.model for s in judge.scores), *judge.position, *judge.length])
     return tuple(
         _Judge(
+            f"j{i}",
             model,
             _groups(f"j{i}", [s for s in judge.scores if s.model == model], None),
             judge.position.get(model),
@@ -305,6 +364,7 @@ def render(report: Report) -> str:
     The same report gives the same bytes. Long lists of notes, inputs and quotations are cut, and the page says so.
     """
     css, js = _file("report.css"), _file("report.js")
+    judges = _judges(report.judge)
     policy = f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(js)}; base-uri 'none'; form-action 'none'"
     return _environment().get_template("report.html.j2").render(
         report=report,
@@ -314,7 +374,8 @@ def render(report: Report) -> str:
         simulated=report.benchmark.simulated or report.judge.simulated,
         leaderboard=_leaderboard(report),
         submissions=[_submission(report, i, s) for i, s in enumerate(report.submissions)],
-        judges=_judges(report.judge),
+        judges=judges,
+        judge_table=_judge_table(judges),
         notes=report.notes[:_MOST_NOTES],
         inputs=report.inputs[:_MOST_INPUTS],
     )  # fmt: skip

@@ -13,10 +13,10 @@ from auditkit.reports.report import Rank, Report, SubmissionReport
 __all__ = ["headline", "leaderboard_csv", "leaderboard_rows", "ordered", "ranked_controls", "score_of"]
 
 #: Scores that are shown as they were judged, then those that hold something fixed; the first one found is taken.
-_AS_JUDGED: Final = ("raw", "arena_hard", "mt_bench", "wildbench_score", "wildbench_k")
+_AS_JUDGED: Final = ("raw", "arena_hard", "mt_bench", "wildbench_score", "wildbench_k_mixture_K=-1")
 _CONTROLLED: Final = (
     "length_controlled", "arena_hard_style", "style_controlled", "joint", "chatbot_arena_style", "position_balanced",
-    "length_matched", "wildbench_k",
+    "length_matched", "wildbench_k_mixture_K=500", "wildbench_k_mixture_K=1000", "wildbench_k_mixture_K=1500",
 )  # fmt: skip
 _MOST_COLUMNS: Final = 4
 #: What a spreadsheet takes for the start of a formula, also in its full-width forms.
@@ -49,10 +49,14 @@ def headline(report: Report) -> tuple[str, str]:
 
 
 def ranked_controls(report: Report) -> tuple[str, ...]:
-    """Return the controls under which submissions have a place: as judged first, then the best known, at most four."""
+    """Return the controls under which submissions have a place: as judged first, then the best known, at most four.
+
+    Variants (``arena_hard_published`` beside ``arena_hard``) rank alike and are left out.
+    """
     raw, held = headline(report)
     known = {c for s in report.submissions for c in s.ranks}
-    order = dict.fromkeys((raw, held, *_CONTROLLED, *sorted(known)))
+    others = sorted(c for c in known if not any(c.startswith(f"{other}_") for other in known))
+    order = dict.fromkeys((raw, held, *_CONTROLLED, *others))
     return tuple(c for c in order if c in known)[:_MOST_COLUMNS]
 
 

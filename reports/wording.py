@@ -51,7 +51,7 @@ class Word(NamedTuple):
 
 
 VERDICTS: Final[Mapping[Verdict, Word]] = {
-    "certified": Word("Certified", "✓", "Every rule of the policy is met."),
+    "certified": Word("Certified", "✓", "No rule of the policy speaks against this score."),
     "conditional": Word("Conditional", "!", "The score may be used with the reservations below."),
     "rejected": Word("Rejected", "✕", "The submission itself shows signs that the policy does not accept."),
     "not_certifiable": Word("Not certifiable", "?", "The recording does not allow a verdict on this score."),
@@ -79,23 +79,31 @@ SEVERITIES: Final[Mapping[str, Word]] = {
     "review": Word("Review", "!", "A person should look at it."),
     "info": Word("Info", "i", "Good to know; no fault by itself."),
 }
+#: In the order in which they are shown: as judged first, then with more and more held fixed.
 CONTROLS: Final[Mapping[str, str]] = {
     "raw": "As judged",
-    "length_aligned": "Length controlled, aligned",
-    "length_controlled": "Length controlled",
-    "length_matched": "Length-matched subset",
-    "style_controlled": "Style controlled",
-    "position_balanced": "Position balanced",
-    "joint": "All held equal (joint)",
-    "gated": "Gated",
     "arena_hard": "Arena-Hard Bradley-Terry",
+    "arena_hard_published": "Arena-Hard, interval as published",
+    "mt_bench": "MT-Bench rating",
+    "wildbench_score": "WildBench score",
+    "wildbench_score_adjusted": "WildBench score, centred",
+    "position_balanced": "Position balanced",
+    "length_controlled": "Length controlled",
+    "length_controlled_aligned": "Length controlled, aligned by instruction",
+    "length_matched": "Length-matched subset",
     "arena_hard_style": "Arena-Hard style control",
     "chatbot_arena_style": "Chatbot Arena style control",
-    "wildbench_k": "WildBench K rule",
-    "wildbench_score": "WildBench score",
-    "mt_bench": "MT-Bench rating",
+    "style_controlled": "Style controlled",
+    "joint": "All held equal (joint)",
+    "gated": "Gated",
     "judge_accuracy": "Accuracy",
+    "judge_accuracy_model_first": "Accuracy, response A first",
+    "judge_accuracy_model_second": "Accuracy, response A second",
+    "judge_accuracy_both_orders": "Right in both orders",
+    "judge_accuracy_net": "Right on balance",
+    "judge_agreement": "Same verdict in both orders",
 }
+_WILDBENCH: Final = "wildbench_k_"
 PARTS: Final[Mapping[str, str]] = {
     "model": "The model itself",
     "length": "Length",
@@ -197,8 +205,13 @@ def score_interval(score: Score) -> str:
 
 
 def control_label(control: str) -> str:
-    """Return the reader's name of a control; a plugin's own name with its underscores opened."""
-    return CONTROLS.get(control) or name(control.replace("_", " "), 60)
+    """Return the reader's name of a control, detector or feature; a plugin's own name with its underscores opened."""
+    if control in CONTROLS:
+        return CONTROLS[control]
+    if control.startswith(_WILDBENCH):
+        return name(f"WildBench {control[len(_WILDBENCH) :].replace('K=-1', 'K off').replace('_', ' ')}", 60)
+    text = name(control.replace("_", " "), 60)
+    return text[0].upper() + text[1:]
 
 
 def grade_sentence(gameability: Gameability) -> str:
@@ -214,8 +227,12 @@ def grade_sentence(gameability: Gameability) -> str:
 def position_sentence(position: Position) -> str:
     """Return what going first or second did, in one sentence."""
     if position.effect_points is None:
-        return position.note or "The effect of being shown first or second could not be measured."
+        return (
+            sentence(position.note, 400)
+            if position.note
+            else "The effect of being shown first or second could not be measured."
+        )
     effect = position.effect_points
     if position.ci is not None and position.ci[0] <= 0.0 <= position.ci[1]:
         return "No effect of being shown first or second can be told from chance."
-    return f"Shown second, the submission wins {number(abs(effect))} points {'more' if effect > 0 else 'less'} often."
+    return f"Shown second, the answer wins {number(abs(effect))} points {'more' if effect > 0 else 'less'} often."

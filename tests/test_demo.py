@@ -83,12 +83,11 @@ def test_no_slot_is_left_open(battles: Battles) -> None:
 
 
 def test_the_planted_tastes_are_in_the_verdicts(battles: Battles) -> None:
-    """Padding and decoration beat their own substance, and the null answer wins mostly where it is shown last."""
+    """Padding and decoration win what substance does not, and the null answer wins mostly where it is shown last."""
     games = battles.games
     wins = games.groupby("model")["outcome"].mean()
-    assert wins["honest-strong"] == wins.max()
-    assert wins["padded"] > wins["honest-weak"] + 0.1
-    assert wins["styled"] > 0.5
+    assert wins["honest-strong"] > wins["honest-weak"] + 0.1
+    assert min(wins["padded"], wins["styled"]) > wins["honest-weak"] + 0.1
     null = games[games["model"] == "null-constant"].groupby("order")["outcome"].mean()
     expected = {order: chance * (1 - demo.TIES) + 0.5 * demo.TIES for order, chance in demo.FOOLED.items()}
     for order, mean in expected.items():
@@ -104,7 +103,7 @@ def test_honest_submissions_raise_no_flag(battles: Battles) -> None:
 
 
 def test_only_the_null_model_is_rejected() -> None:
-    """The audit certifies the strong submission, rejects the constant one and sets conditions for the others."""
+    """The strong submission is certified and leads once style is held fixed, the constant one is rejected."""
     report = audit(demo.recorded())
     verdicts = {s.model: s.verdict for s in report.submissions}
     assert verdicts == {
@@ -117,6 +116,15 @@ def test_only_the_null_model_is_rejected() -> None:
     }
     assert report.benchmark.simulated
     assert report.judge.simulated
+    scores = {(s.model, score.control): score.estimate for s in report.submissions for score in s.scores}
+    for control in ("joint", "style_controlled"):
+        strong = scores["honest-strong", control]
+        for model in ("honest-weak", "padded", "styled", "truncated"):
+            held = scores[model, control]
+            assert strong is not None
+            assert held is not None
+            assert held < strong
+    assert (scores["styled", "raw"] or 0.0) > (scores["honest-strong", "raw"] or 0.0)
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ def test_low_coverage_fails_and_touches_only_the_short_submission(simulate: Call
     games = battles.games[~((battles.games["model"] == "short") & battles.games["prompt_id"].isin(late))]
     check = _gate(replace(battles, games=games.reset_index(drop=True)), "H6")
     assert check.gate.status == "fail"
-    assert check.touches == {"short"}
+    assert check.touches == frozenset({"short"})
     assert "90 of 100" in check.gate.evidence
 
 
@@ -49,7 +49,7 @@ def test_a_judge_that_judges_itself_is_named(simulate: Callable[..., Battles]) -
     battles = simulate({"Judge_X": 0.0, "other": 0.0})
     check = _gate(battles, "H10")
     assert check.gate.status == "fail"
-    assert check.touches == {"Judge_X"}
+    assert check.touches == frozenset({"Judge_X"})
 
 
 def test_evidence_shows_hostile_names_harmlessly(simulate: Callable[..., Battles]) -> None:

@@ -30,7 +30,7 @@ ADDRESS_REVIEW: Final = 0.01
 _OVERRIDE: Final = re.compile(
     r"(?i)\b(?:ignore|disregard|forget)\b.{0,25}?"
     r"\b(?:(?:above|previous|prior|earlier|preceding)\b.{0,40}?\b(?:instruction|direction|prompt|criteri|output|text)"
-    r"|(?:instruction|direction|prompt|criteri)\w{0,10}.{0,15}?\b(?:above|before|so far)\b)"
+    r"|(?:instruction|direction|prompt)s?\s{1,3}(?:(?:given|stated|written)\s{1,3})?above\b)"
     r"|\bignore the above\s+(?:##|[A-Z{\[])"
 )
 _OVERRIDE_NEEDLES: Final = ("ignore", "disregard", "forget")

@@ -144,7 +144,9 @@ def shingles(texts: tuple[str, ...]) -> Shingles:
         rolled ^= rolled >> np.uint64(29)
     owner = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths)
     inside = owner[:count] == owner[_GRAM - 1 :] if count else np.zeros(0, dtype=bool)
-    keys = np.unique((owner[:count][inside] << np.uint64(bits)) | (rolled[inside] >> np.uint64(64 - bits)))
+    keys = (owner[:count][inside] << np.uint64(bits)) | (rolled[inside] >> np.uint64(64 - bits))
+    keys.sort()
+    keys = keys[np.concatenate(([True], keys[1:] != keys[:-1]))] if len(keys) else keys
     size = np.bincount((keys >> np.uint64(bits)).astype(np.int64), minlength=len(texts))
     return Shingles(keys, size, bits)
 

@@ -95,7 +95,10 @@ def coverage(submission: Submission, settings: Settings = DEFAULTS) -> Detection
     there = (
         set(submission.games["prompt_id"]) | set(submission.rows["prompt_id"]) | set(submission.dropped["prompt_id"])
     )
-    missing = max(expected - len(there - {""}), 0)
+    there.discard("")
+    if not there:
+        return unmeasured("coverage", "neither games nor answers are recorded, only ratings or counts")
+    missing = max(expected - len(there), 0)
     return judged(
         "coverage",
         missing / expected,

@@ -22,6 +22,7 @@ _MINIMUM: Final = 30
 _CHARS: Final = 40
 _LOOKED_AT: Final = 500
 _CONFIDENT: Final = 0.99
+_LETTER: Final = re.compile(r"[^\W\d_]")
 #: Prompts that name a language or ask for a translation may well be answered in another one.
 _NAMES: Final = re.compile(
     r"(?i)translat|\blanguages?\b|\b(?:english|french|german|spanish|italian|portuguese|dutch|russian|ukrainian|polish"
@@ -49,10 +50,16 @@ def _identifier() -> LanguageIdentifier:
 
 
 @lru_cache(maxsize=8192)
+def _free_choice(prompt: str) -> bool:
+    """Tell whether a prompt names a language or asks for a translation."""
+    return _NAMES.search(prompt) is not None
+
+
+@lru_cache(maxsize=8192)
 def _language(text: str) -> str:
     """Return the language of a text's prose, "" if there is too little of it or the identifier is not sure."""
     prose = without_code(text)[:_LOOKED_AT]
-    if sum(c.isalpha() for c in prose) < _CHARS:
+    if len(_LETTER.findall(prose)) < _CHARS:
         return ""
     name, probability = _identifier().classify(prose)
     return str(name) if probability >= _CONFIDENT else ""
@@ -72,7 +79,7 @@ def language_mismatch(submission: Submission, settings: Settings = DEFAULTS) -> 
     rows = [
         i
         for i, (prompt, text) in enumerate(zip(answers.prompts, answers.texts, strict=True))
-        if len(prompt) >= _CHARS and len(text) >= _CHARS and not _NAMES.search(prompt)
+        if len(prompt) >= _CHARS and len(text) >= _CHARS and not _free_choice(prompt)
     ]
     if len(rows) > _SAMPLE:
         drawn = settings.rng("language_mismatch").choice(len(rows), _SAMPLE, replace=False)

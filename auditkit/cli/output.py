@@ -26,7 +26,7 @@ __all__ = ["command_line", "deliver", "leaderboard", "plugin_table", "stored_rep
 _DEFAULT_OUT: Final = Path("auditkit-report")
 _STYLES: Final = {"certified": "green", "conditional": "yellow", "rejected": "bold red", "not_certifiable": "magenta"}
 _MARKS: Final = {"fail": "✗", "warn": "!", "not_measured": "·", "pass": "✓"}
-_NAME_WIDTH: Final = 28
+_NAME_WIDTH: Final = 30
 
 
 def command_line() -> str:
@@ -118,6 +118,13 @@ def _interval(estimate: float | None, ci: tuple[float, float] | None) -> str:
     return f"{estimate:.1f}" if ci is None else f"{estimate:.1f} [{ci[0]:.1f}, {ci[1]:.1f}]"
 
 
+def _margin(estimate: float | None, ci: tuple[float, float] | None) -> str:
+    """Return estimate and half-width: for tables with two scores a row; the report holds both ends."""
+    if estimate is None:
+        return "—"
+    return f"{estimate:.1f}" if ci is None else f"{estimate:.1f} ±{(ci[1] - ci[0]) / 2:.1f}"
+
+
 def _print_report(report: Report) -> None:
     from rich.text import Text
 
@@ -183,8 +190,8 @@ def _print_submissions(console: Console, report: Report) -> None:
         table.add_row(
             Text(printable(s.model, _NAME_WIDTH)),
             Text(s.verdict.replace("_", " "), style=_STYLES[s.verdict]),
-            _interval(raw.estimate, raw.ci) if raw else "—",
-            _interval(held.estimate, held.ci) if held else "—",
+            _margin(raw.estimate, raw.ci) if raw else "—",
+            _margin(held.estimate, held.ci) if held else "—",
             f"{rank.rank} ({rank.lo}-{rank.hi})" if rank else "—",
         )
     console.print(table)

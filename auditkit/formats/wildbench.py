@@ -267,16 +267,16 @@ def _known(name: str) -> str:
 def _reference(pairs: list[tuple[str, str]], file: Path) -> str:
     """Return the one name of a pair file that every row compares with: by folder, by file name, or a known reference."""
     met = [{first, second} for first, second in pairs if first != second]
-    common = set.intersection(*met) if met else set()
-    folder, stem = _tagged(file, "ref="), _io.clean(file.stem)
-    by_folder = {name for name in common if folder and folder in (name, name.rpartition("/")[2])}
-    by_stem = {name for name in common if stem not in (name, name.rpartition("/")[2])}
-    known = {name for name in common if _known(name) in REFERENCES.values()}
-    for candidates in (by_folder, by_stem, known, common):
-        if len(candidates) == 1:
-            return candidates.pop()
     if not met:
         return ""
+    folder, stem = _tagged(file, "ref="), _io.clean(file.stem)
+    common = set.intersection(*met)
+    by_folder = {name for name in set.union(*met) if folder in (name, name.rpartition("/")[2])} if folder else set()
+    by_stem = {name for name in common if stem not in (name, name.rpartition("/")[2])}
+    known = {name for name in common if _known(name) in REFERENCES.values()}
+    for candidates in (by_folder, by_stem, known):
+        if len(candidates) == 1:
+            return candidates.pop()
     raise InputError(
         "which of the two models is the reference cannot be told",
         path=file,

@@ -410,7 +410,7 @@ def fit_contextual(
     _checked(a, b, outcome, n_models, weights, clusters)
     if X.ndim != 2 or len(X) != len(a):
         raise ValueError(f"X must have shape ({len(a)}, features), got {X.shape}")
-    if not np.isfinite(X.sum()):
+    if not np.isfinite(X).all():
         raise ValueError("features must be finite")
     if ridge[0] == 0.0:
         check_connected(win_matrix(a, b, outcome, n_models, weights), names)

@@ -33,6 +33,7 @@ FOLDS: Final = 5
 GAMED_WEIGHT: Final = 0.1  # lambda 0.2, halved because there are two gamed baselines
 _CLIP: Final = 1e-15
 _ITERATIONS: Final = 200
+_EXACT: Final = 1e-6
 _MILD: Final = float(1.0 / PENALTY_GRID[6])  # a penalty often picked: its optimum is near all others' that matter
 
 
@@ -96,7 +97,7 @@ def fit_length_control(delta: Array, difficulty: Array, outcome: Array, gamed: G
     X, y, w = _stack(length[used], difficulty[used], outcome[used], gamed)
     near = refit_logistic(X, y, w[None, :], np.zeros(3), l1=_MILD, max_iterations=_ITERATIONS)[0]
     c = float(PENALTY_GRID[_cross_validate(X, y, w, near).argmin()])
-    coefficients = refit_logistic(X, y, w[None, :], near, l1=1.0 / c, max_iterations=_ITERATIONS)[0]
+    coefficients = refit_logistic(X, y, w[None, :], near, l1=1.0 / c, tol=_EXACT, max_iterations=_ITERATIONS)[0]
     if np.isnan(coefficients).any():
         raise NotConverged("the length control did not converge")
     predicted = sigmoid(coefficients[1] * difficulty + coefficients[2])

@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 _MAX_ITERATIONS: Final = 100
 _REFIT_ITERATIONS: Final = 40
 _SUSPICIOUS_LOGIT: Final = 20.0  # beyond this a diverging fit is worth a test for separation
+_THREADS_FROM: Final = 200_000  # OpenBLAS uses threads from 262,144 multiplications
 _SWEEPS: Final = 500
 _SETTLED: Final = 1e-12
 _DEPENDENT: Final = 1e-11  # smallest eigenvalue of the unit-diagonal Gram matrix that still is a full rank
@@ -191,7 +192,7 @@ def refit_logistic(
     start: ArrayLike,
     *,
     l1: ArrayLike = 0.0,
-    tol: float = 3e-5,
+    tol: float = 5e-4,
     max_iterations: int = _REFIT_ITERATIONS,
 ) -> Array:
     """Fit the same logistic regression under many weightings (bootstrap replicates, folds), batched through BLAS.
@@ -206,7 +207,7 @@ def refit_logistic(
         start: The full-data optimum (p,), or one start a replicate (R, p).
         l1: Penalty, one number or one a replicate (R,).
         tol: A replicate is done after a step that moved no row's log-odds by more than this. Newton's steps
-            square the error, so the result is exact to about ``tol**2``.
+            square the error, so the result is exact to about ``tol**2``: far below what a bootstrap can show.
         max_iterations: Steps after which a replicate is given up.
 
     Returns:
@@ -245,15 +246,33 @@ def _refit_block(
     active = np.arange(len(beta))
     p = X.shape[1]
     penalised = bool((l1 > 0).any())
-    for _ in range(max_iterations):
-        mu = sigmoid(beta @ X.T)
-        gradient = (W * (mu - y)) @ X
-        packed = (W * (mu * (1.0 - mu))) @ products
+    same_start = len(beta) > 1 and bool((beta == beta[0]).all())
+    chances, spare = np.empty_like(W), np.empty_like(W)  # reused: fresh pages cost more than the arithmetic
+    for iteration in range(max_iterations):
+        if iteration == 0 and same_start:  # one set of chances serves all replicates
+            mu = sigmoid(X @ beta[0])
+            gradient = _thin(W, X * (mu - y)[:, None])
+            packed = _thin(W, products * (mu * (1.0 - mu))[:, None])
+        else:
+            mu, work = chances[: len(active)], spare[: len(active)]
+            _thin(-beta, X.T, mu)
+            with np.errstate(over="ignore"):
+                np.exp(mu, out=mu)
+            mu += 1.0
+            np.reciprocal(mu, out=mu)
+            np.subtract(mu, y, out=work)
+            work *= W
+            gradient = _thin(work, X)
+            np.subtract(1.0, mu, out=work)
+            work *= mu
+            work *= W
+            packed = _thin(work, products)
         hessian = np.empty((len(active), p, p))
         hessian[:, upper[0], upper[1]] = packed
         hessian[:, upper[1], upper[0]] = packed
         direction = _lasso_step(hessian, gradient, beta, l1) if penalised else _newton_step(hessian, gradient)
-        reach = np.abs(direction @ X.T).max(axis=1)
+        moved = _thin(direction, X.T, spare[: len(active)])
+        reach = np.maximum(moved.max(axis=1), -moved.min(axis=1))
         usable = np.isfinite(reach)
         beta = beta + direction / np.maximum(reach, 1.0)[:, None]
         finished = usable & (reach <= tol)
@@ -264,6 +283,19 @@ def _refit_block(
         if not keep.all():
             active, beta, W, l1 = active[keep], beta[keep], W[keep], l1[keep]
     return done
+
+
+def _thin(A: Array, B: Array, out: Array | None = None) -> Array:
+    """Return ``A @ B`` in slices too small for BLAS to start threads.
+
+    These products are bound by memory: threads gain nothing, and on a busy machine waiting for them costs tenfold.
+    """
+    if out is None:
+        out = np.empty((len(A), B.shape[1]))
+    step = max(1, _THREADS_FROM // B.size)
+    for begin in range(0, len(A), step):
+        np.matmul(A[begin : begin + step], B, out=out[begin : begin + step])
+    return out
 
 
 def _newton_step(hessian: Array, gradient: Array) -> Array:
@@ -285,7 +317,7 @@ def _lasso_step(hessian: Array, gradient: Array, beta: Array, l1: Array) -> Arra
     While no coefficient changes its sign the penalty is linear and the minimiser is one solve; the sign of the
     result proves it. The others go through coordinate descent.
     """
-    signs = np.sign(beta)
+    signs = np.where(beta == 0, -np.sign(gradient), np.sign(beta))
     direction = _newton_step(hessian, gradient + l1[:, None] * signs)
     settled = ((np.sign(beta + direction) == signs) & (signs != 0)).all(axis=1)
     if not settled.all():

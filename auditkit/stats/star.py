@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditkit.errors import NoData, NotConverged, Separated
+from auditkit.stats.logistic import separated
 
 __all__ = ["StarFit", "StarRefits", "StarRows", "collapse", "fit_star", "refit_star"]
 
@@ -120,7 +121,7 @@ def collapse(model: Codes, prompt: Codes, outcome: Floats, weights: Floats | Non
         raise NoData("there are no games")
     if not (outcome.min() >= 0.0 and outcome.max() <= 1.0):
         raise ValueError("outcomes must lie in 0..1; drop and count the missing ones first")
-    if not np.isfinite(X.sum()):
+    if not np.isfinite(X).all():
         raise ValueError("features must be finite")
     w = np.ones(n) if weights is None else weights
     order = np.lexsort((*X.T[::-1], prompt, model))
@@ -303,6 +304,9 @@ def fit_star(rows: StarRows, *, ridge: tuple[float, float] = (0.0, 0.0)) -> Star
         if max(np.abs(intercepts).max(), np.abs(slopes).max(initial=0.0)) > _DIVERGED:
             raise Separated("a coefficient grows without bound: a feature predicts the outcome perfectly")
         if iteration == _MAX_ITERATIONS:
+            model = np.repeat(np.arange(rows.n_models), np.diff(rows.start))
+            if separated(np.hstack([np.eye(rows.n_models)[model], rows.X]), rows.outcome):
+                raise Separated("the features predict the outcome perfectly: a coefficient is infinite")
             raise NotConverged(f"no maximum found in {_MAX_ITERATIONS} Newton steps")
     covariance = _covariance(design, intercepts[0], slopes[0], n_prompts)
     return StarFit(intercepts[0], slopes[0], covariance, n_prompts, iteration, mean_gradient)

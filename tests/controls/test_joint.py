@@ -11,6 +11,8 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from statsmodels.genmod.generalized_linear_model import GLM
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from auditkit.controls import joint, raw
 from auditkit.records import Battles, Findings, Settings
@@ -82,7 +84,7 @@ def test_agrees_with_a_regression_by_hand(make_battles: MakeBattles) -> None:
     games = rows(1)
     battles = make_battles(games)
     found = joint(battles, FAST)
-    own, other = ([row[i] for row in games] for i in (4, 5))
+    own, other = [row[4] for row in games], [row[5] for row in games]
 
     def count(texts: list[str], mark: str) -> Array:
         return np.array([t.count(mark) for t in texts], dtype=float)
@@ -297,6 +299,36 @@ def test_difficulty_needs_a_baseline(make_battles: MakeBattles) -> None:
     assert "without a baseline" in joint(battles, FAST).scores[0].note
 
 
+def test_difficulty_that_never_varies_is_left_out(make_battles: MakeBattles) -> None:
+    """Other models that always win say nothing of the prompts."""
+    games = [(p, m, o, y if m == "m0" else 1.0, a, b) for p, m, o, y, a, b in rows(4, models=4)]
+    found = joint(make_battles(games), FAST)
+    parts = {part.part: part for part in found.decomposition["m0"]}
+    assert parts["difficulty"].points is None
+    assert "same on every prompt" in parts["difficulty"].note
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [(ConvergenceWarning("stuck"), "did not converge: stuck"), (None, "did not converge")],
+)
+def test_regressions_that_stop_early_are_undefined(
+    make_battles: MakeBattles, monkeypatch: pytest.MonkeyPatch, failure: Warning | None, says: str
+) -> None:
+    """A fit that warns or gives up gives a reason, not its last iterate."""
+    fit = GLM.fit
+
+    def stops(self: GLM, **how: object) -> object:
+        if failure is not None:
+            raise failure
+        return fit(self, maxiter=1, **how)
+
+    monkeypatch.setattr(GLM, "fit", stops)
+    score = joint(make_battles(rows(1, n=60)), FAST).scores[0]
+    assert score.estimate is None
+    assert says in score.note
+
+
 def test_does_not_apply(make_battles: MakeBattles) -> None:
     """Judge test sets get nothing; games without answers get a reason."""
     battles = make_battles(rows(1, n=40), subject="judge")
@@ -304,6 +336,14 @@ def test_does_not_apply(make_battles: MakeBattles) -> None:
     battles = make_battles(rows(1, n=40))
     battles.games["answer"] = -1
     assert "both answers recorded" in joint(battles, FAST).scores[0].note
+
+
+def test_prompts_out_of_order_take_the_others_for_difficulty(alpaca: Battles) -> None:
+    """Where the published difficulty cannot be matched to the prompts, the other models' outcomes stand in."""
+    beside = {"calibration": alpaca.beside["calibration"]}
+    unmatched = replace(alpaca, prompts=alpaca.prompts.iloc[::-1].reset_index(drop=True), beside=beside)
+    assert all("13 other models" in score.method for score in joint(unmatched, FAST).scores)
+    assert all("AlpacaEval's difficulty" in score.method for score in joint(alpaca, FAST).scores)
 
 
 def test_public_recording(alpaca: Battles) -> None:

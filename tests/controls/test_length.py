@@ -13,7 +13,7 @@ import pytest
 import statsmodels.api as sm
 
 from auditkit.controls import length_controlled
-from auditkit.controls.calibration import published_calibration
+from auditkit.controls.calibration import places, published_calibration
 from auditkit.errors import InputError
 from auditkit.records import Battles, Benchmark, Findings, Score, Settings
 from auditkit.stats.length_control import fit_length_control
@@ -169,7 +169,14 @@ def made_up(make_battles: MakeBattles, tmp_path: Path) -> Battles:
 
 def keep(battles: Battles, rows: np.ndarray) -> Battles:
     """The recording with only these games, in this order."""
-    return replace(battles, games=battles.games.iloc[rows].reset_index(drop=True))
+    games = battles.games.iloc[rows].reset_index(drop=True)
+    prompts = battles.prompts[battles.prompts["prompt_id"].isin(games["prompt_id"])].reset_index(drop=True)
+    return replace(battles, games=games, prompts=prompts)
+
+
+def blind(battles: Battles) -> Battles:
+    """The recording without its difficulty file."""
+    return replace(battles, beside={"calibration": battles.beside["calibration"]})
 
 
 def test_planted_win_rate_is_covered(made_up: Battles) -> None:
@@ -197,8 +204,7 @@ def test_missing_rows_with_and_without_the_order(made_up: Battles) -> None:
     """With gaps both joins are given; without the difficulty file the figure says that the order is unchecked."""
     some = keep(made_up, np.delete(np.arange(N), [10, 400]))
     assert set(by_model(length_controlled(some, FAST), "length_controlled_aligned")) == {"m"}
-    blind = replace(some, beside={"calibration": some.beside["calibration"]})
-    score = by_model(length_controlled(blind, FAST))["m"]
+    score = by_model(length_controlled(blind(some), FAST))["m"]
     assert score.estimate == by_model(length_controlled(some, FAST))["m"].estimate
     assert "could not be checked" in score.note
 
@@ -217,8 +223,7 @@ def test_undefined_fits_are_notes(made_up: Battles) -> None:
     score = by_model(length_controlled(same, FAST))["m"]
     assert score.estimate is None
     assert "every length difference is the same" in score.note
-    too_many = keep(made_up, np.r_[np.arange(N), np.arange(3)])
-    too_many = replace(too_many, beside={"calibration": too_many.beside["calibration"]})
+    too_many = blind(keep(made_up, np.r_[np.arange(N - 1), np.arange(3)]))
     assert "more than 805 games" in by_model(length_controlled(too_many, FAST))["m"].note
 
 
@@ -231,6 +236,25 @@ def test_without_calibration_the_note_says_how_to_get_it(made_up: Battles) -> No
     assert "tatsu-lab/alpaca_eval" in score.note
     assert "--calibration" in score.note
     assert len(findings.length["m"].quintiles) == 5
+
+
+def test_other_805_prompts_are_not_taken_for_the_benchmark(made_up: Battles) -> None:
+    """805 prompts that are not the benchmark's, with nothing to match them by, get no figure."""
+    assert "published order" in by_model(length_controlled(blind(made_up), FAST))["m"].note
+
+
+def test_the_published_order_is_recognised(alpaca: Battles) -> None:
+    """The real prompts need no difficulty file: their order is known, and gives the same places."""
+    calibration = published_calibration(alpaca, FAST)
+    assert not isinstance(calibration, str)
+    assert places(blind(alpaca), calibration) == places(alpaca, calibration)
+
+
+def test_without_replicates_the_estimate_stands_alone(made_up: Battles) -> None:
+    """Asking for no bootstrap gives the figure without an interval."""
+    score = by_model(length_controlled(made_up, Settings(replicates=0)))["m"]
+    assert score.estimate == by_model(length_controlled(made_up, FAST))["m"].estimate
+    assert (score.se, score.ci) == (None, None)
 
 
 def test_other_prompts_or_baselines_are_not_controlled(made_up: Battles) -> None:
@@ -372,6 +396,9 @@ def test_judges_are_described_one_by_one(make_battles: MakeBattles) -> None:
     found = length_controlled(pairs(make_battles, judge="j", subject="judge"))
     assert found.scores == ()
     assert found.length["j"].coefficient is not None
+    silent = pairs(make_battles, judge="j", subject="judge")
+    silent.games["answer"] = -1
+    assert length_controlled(silent) == Findings()
 
 
 def test_length_without_spread_or_answers(make_battles: MakeBattles) -> None:
@@ -382,6 +409,7 @@ def test_length_without_spread_or_answers(make_battles: MakeBattles) -> None:
     length = length_controlled(longer).length["m"]
     assert length.coefficient is None
     assert "perfectly" in length.note
+    assert length_controlled(replace(longer, games=longer.games.iloc[:0], ratings=longer.ratings)).scores == ()
     longer.games["answer"] = -1
     found = length_controlled(longer)
     assert "not recorded" in found.scores[0].note

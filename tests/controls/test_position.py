@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from auditkit.controls import position
-from auditkit.records import Battles
+from auditkit.records import Battles, Findings
 
 MakeBattles = Callable[..., Battles]
 FIRST, SECOND = "model_first", "model_second"
@@ -140,6 +141,18 @@ def test_a_judge_test_set_is_by_judge(make_battles: MakeBattles) -> None:
     assert found.scores == ()
     assert found.position["a"].effect_points == -100
     assert found.position["a"].first_preference == 1.0
+
+
+def test_does_not_apply_without_games(make_battles: MakeBattles) -> None:
+    """No games, no findings; where every model met every other, both sides are measured."""
+    battles = make_battles([game(i, order, y) for i in range(4) for order, y in ((FIRST, 0.0), (SECOND, 1.0))])
+    assert position(replace(battles, games=battles.games.iloc[:0])) == Findings()
+    met = make_battles(
+        [game(i, order, y) for i in range(4) for order, y in ((FIRST, 0.0), (SECOND, 1.0))], baselines=frozenset()
+    )
+    found = position(met).position
+    assert set(found) == {"base", "m"}
+    assert found["base"].effect_points == found["m"].effect_points == 100
 
 
 def test_planted_position_effect_is_covered(make_battles: MakeBattles) -> None:

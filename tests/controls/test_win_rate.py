@@ -35,6 +35,7 @@ def test_estimate_is_the_mean_of_what_has_a_verdict(make_battles: MakeBattles, g
         assert score.estimate is None
         assert "no game" in score.note
         return
+    assert score.estimate is not None
     assert score.estimate == pytest.approx(100 * np.mean(usable))
     assert score.n == len({prompt for prompt, outcome in games if not math.isnan(outcome)})
     if len(usable) < len(games):

@@ -77,6 +77,7 @@ def test_folder_of_judges(tmp_path: Path) -> None:
     save(tmp_path, pair("p", "A>B", "A>B", "B>A"))
     save(tmp_path, pair("p", "A>B", "A>B", "B>A", judge_name="other"), name="second.jsonl")
     save(tmp_path, {"instruction": "?"}, name="else.jsonl")
+    save(tmp_path, "notes", name="README.md")
     assert judgebench.recognise(tmp_path)
     battles = judgebench.read(tmp_path)
     assert set(battles.games["judge"]) == {"judge-1/protocol", "judge-1/other"}
@@ -103,6 +104,18 @@ def test_bad_record_is_named(tmp_path: Path, change: dict[str, object], words: s
         judgebench.read(path)
     assert words in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recognising never raises; reading says what is wrong."""
+
+    def deny(path: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", deny)
+    assert not judgebench.recognise(tmp_path)
+    with pytest.raises(InputError, match="cannot be listed"):
+        judgebench.read(tmp_path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

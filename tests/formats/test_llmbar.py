@@ -49,6 +49,7 @@ def test_folders_name_judge_and_subset(tmp_path: Path) -> None:
     """``<subset>/<judge>/<strategy>``; an adversarial subset keeps its family's name."""
     save(tmp_path, item("q", 1, step("1", "1")))
     save(tmp_path, item("r", 1, step("1", "1")), at="Natural/Judge/Vanilla")
+    (tmp_path / "notes.md").write_text("not a result")
     battles = llmbar.read(tmp_path)
     assert set(battles.games["judge"]) == {"Judge/Swap", "Judge/Vanilla"}
     assert set(battles.prompts["category"]) == {"Adversarial/Manual", "Natural"}
@@ -88,6 +89,18 @@ def test_bad_item_is_named(tmp_path: Path, record: dict[str, object], words: str
     with pytest.raises(InputError, match="item 2") as error:
         llmbar.read(path)
     assert words in str(error.value)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recognising never raises; reading says what is wrong."""
+
+    def deny(path: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", deny)
+    assert not llmbar.recognise(tmp_path)
+    with pytest.raises(InputError, match="cannot be listed"):
+        llmbar.read(tmp_path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

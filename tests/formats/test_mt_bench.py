@@ -169,6 +169,18 @@ def test_bad_answer_is_named(tmp_path: Path) -> None:
         assert words in str(error.value)
 
 
+def test_a_folder_that_cannot_be_listed_is_not_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recognising never raises; reading says what is wrong."""
+
+    def deny(path: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", deny)
+    assert not mt_bench.recognise(tmp_path)
+    with pytest.raises(InputError, match="cannot be listed"):
+        mt_bench.read(tmp_path)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     record=st.sampled_from([single(81, "a", 9), pair(81, "a", "b", "tie", "tie"), question(81), answer(81, "a")]),

@@ -154,6 +154,8 @@ def test_count_table(tmp_path: Path) -> None:
         ("pairwise-haiku-K=5.json", {"m": counts(-1, 2, 3, 4, 5, total=15)}, "expected a count"),
         ("pairwise-haiku-K=5.json", {"m": counts(1, 2, 3, 4, 5, total=1e300)}, "expected a count"),
         ("pairwise-haiku-K=5.json", {"m": counts(1, 2, 3, 4, 5, total=15), "n": 3}, "model 'n'"),
+        ("pairwise-haiku-K=5.json", [{"m": counts(1, 2, 3, 4, 5, total=15)}], "expected an object of models"),
+        ("m.json", [pair("s", "A+", HAIKU, HAIKU)], "no judgments found"),
         ("table.json", {"m": counts(1, 2, 3, 4, 5, total=15)}, "pairwise-<reference>-K=<k>.json"),
         ("m.json", [score("s", "5") | {"model_output": {}}], "output"),
         ("m.json", [score("s", "5") | {"model_test": 1}], "'model_test'"),
@@ -171,6 +173,18 @@ def test_bad_record_is_named(tmp_path: Path, name: str, content: object, words: 
 
 
 TABLE = {"m": counts(1, 2, 3, 4, 5, total=20, avg_len=7.5, K=5, task_categorized_results={"T": counts(1, 0, 0, 0, 1)})}
+
+
+def test_a_folder_that_cannot_be_listed_is_not_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recognising never raises; reading says what is wrong."""
+
+    def deny(path: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", deny)
+    assert not wildbench.recognise(tmp_path)
+    with pytest.raises(InputError, match="cannot be listed"):
+        wildbench.read(tmp_path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -200,6 +214,7 @@ def test_nested_copies_count_once(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "copy"):
         save(folder / "pairwise-haiku-K=5.json", TABLE)
         save(folder / "eval=j" / "m.json", [score("s", "5")])
+    (tmp_path / "notes.md").write_text("not a result")
     battles = wildbench.read(tmp_path)
     assert len(battles.tables) == 2
     assert len(battles.ratings) == 1

@@ -152,6 +152,10 @@ def test_undefined_fits_raise(monkeypatch: pytest.MonkeyPatch) -> None:
         fit_length_control(np.full(len(y), 7.0), difficulty, y, gamed)
     with pytest.raises(NoData):
         fit_length_control(delta[:4], difficulty[:4], y[:4], gamed)
-    monkeypatch.setattr(length_control, "_ITERATIONS", 1)
-    with pytest.raises(NotConverged):
+    with monkeypatch.context() as patch:
+        patch.setattr(length_control, "_ITERATIONS", 1)
+        with pytest.raises(NotConverged, match="cross-validation"):
+            fit_length_control(delta, difficulty, y, gamed)
+    monkeypatch.setattr(length_control, "_EXACT", -1.0)  # a tolerance that nothing meets: the last fit alone fails
+    with pytest.raises(NotConverged, match="the length control did not"):
         fit_length_control(delta, difficulty, y, gamed)

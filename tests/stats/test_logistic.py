@@ -19,13 +19,13 @@ from auditkit.stats.logistic import cluster_covariance, fit_logistic, refit_logi
 Array = NDArray[np.float64]
 
 
-def sample(seed: int, n: int = 300, p: int = 4, *, soft: bool = True) -> tuple[Array, Array, Array]:
+def sample(seed: int, n: int = 300, p: int = 4, *, soft: bool = True) -> tuple[Array, Array, NDArray[np.int_]]:
     """Covariates with an intercept, outcomes, and prompt codes (two games a prompt)."""
     rng = np.random.default_rng(seed)
     X = np.column_stack([np.ones(n), rng.normal(size=(n, p - 1))])
     chance = sigmoid(X @ rng.normal(scale=0.7, size=p))
     y = rng.beta(2 * chance + 0.05, 2 * (1 - chance) + 0.05) if soft else (rng.random(n) < chance).astype(float)
-    return X, y, np.arange(n) // 2
+    return X, np.asarray(y, dtype=np.float64), np.arange(n) // 2
 
 
 @given(st.integers(0, 10**6), st.booleans())
@@ -221,3 +221,29 @@ def test_lasso_handles_soft_labels_and_weights() -> None:
 def test_sigmoid_is_silent_at_the_ends() -> None:
     """Huge log-odds give 0 and 1 without a warning."""
     assert sigmoid([-1e4, 0.0, 1e4]).tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_singular_step_ends_in_an_error(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    """A solver that meets a singular or overflowing information stops with an error, never with its last iterate."""
+    X, y, _ = sample(9)
+
+    def singular(_: Array, right: Array) -> Array:
+        if fails:
+            raise np.linalg.LinAlgError
+        return np.full_like(right, np.nan)
+
+    monkeypatch.setattr(np.linalg, "solve", singular)
+    with pytest.raises(NotConverged):
+        fit_logistic(X, y)
+    assert np.isnan(refit_logistic(X, y, np.ones((3, len(y))), np.zeros(4))).all()
+
+
+def test_lasso_needs_no_exact_inner_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sweep of coordinate descent a step still reaches the optimum, in more steps."""
+    X, y, _ = sample(10, 120)
+    exact = refit_logistic(X, y, np.ones((1, len(y))), np.zeros(4), l1=12.0, tol=1e-9, max_iterations=500)
+    monkeypatch.setattr(logistic, "_SWEEPS", 1)
+    rough = refit_logistic(X, y, np.ones((1, len(y))), np.zeros(4), l1=12.0, tol=1e-9, max_iterations=500)
+    assert (exact == 0).any()
+    assert rough == pytest.approx(exact, abs=1e-6)

@@ -100,3 +100,17 @@ def test_placeholder_keys_are_those_of_the_published_templates(shared_data: Path
     }
     assert len(keys) > 15
     assert {key for key in keys - ordinary if not _EXACT.fullmatch(key)} == set()
+
+
+def test_an_arena_hard_recording_raises_no_false_alarm(shared_data: Path, detectors: dict[str, Detector]) -> None:
+    """Other prompts, other models, two games a prompt: nothing but what is wrong with the files themselves.
+
+    The published answer file of this model is keyed to other prompts than the judge saw, so that judged answers
+    stand in the recording twice, under two prompts: for review, rightly.
+    """
+    recording = formats.read(shared_data / "arena_hard" / "arena-hard-v0.1")
+    found = detect([recording.submission(model) for model in recording.models], detectors, Settings())
+    assert len(found) == 1
+    flagged = {(d.detector, d.severity) for ds in found.values() for d in ds if d.flag}
+    assert flagged <= {("exact_duplicates", "review")}
+    assert [d for ds in found.values() for d in ds if "failed (" in d.note] == []
