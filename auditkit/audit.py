@@ -209,7 +209,6 @@ def _submissions(
     usable = _usable_prompts(battles)
     nulls = _null_floors(battles, settings)
     floor = max(nulls.values(), key=lambda f: f.estimate or 0.0, default=None)
-    ranks = _ranks(battles, findings.scores, settings)
     median = _median_honest(by_model, nulls)
     reports = []
     for model in battles.models:
@@ -254,10 +253,11 @@ def _submissions(
                 attacks=(),
                 null_floor=null_floor,
                 gameability=_gameability(scores, floor, median, case),
-                ranks=ranks.get(model, {}),
             )
         )
-    return tuple(reports)
+    listed = [r.model for r in reports if r.verdict != "rejected"]
+    ranks = _ranks(battles, findings.scores, listed, settings)
+    return tuple(replace(r, ranks=ranks.get(r.model, {})) for r in reports)
 
 
 def _usable_prompts(battles: Battles) -> dict[str, int]:
@@ -349,19 +349,22 @@ def _gameability(
     )
 
 
-def _ranks(battles: Battles, scores: Sequence[Score], settings: Settings) -> dict[str, dict[str, Rank]]:
-    """Rank the submissions under every control that gives each of at least two of them an interval.
+def _ranks(
+    battles: Battles, scores: Sequence[Score], listed: Sequence[str], settings: Settings
+) -> dict[str, dict[str, Rank]]:
+    """Rank the listed submissions under every control that gives them an interval; nothing if one was audited.
 
-    The raw rank is paired on prompts; the others treat models as independent, which is conservative.
+    A rejected submission is not listed: it holds no rank and takes none from the others. The raw rank is paired on
+    prompts; the others treat models as independent, which is conservative.
     """
+    if len(battles.models) < 2:
+        return {}
     table: dict[str, dict[str, Score]] = {}
     for score in scores:
-        if score.estimate is not None and score.se is not None and score.model in battles.models:
+        if score.estimate is not None and score.se is not None and score.model in listed:
             table.setdefault(score.control, {}).setdefault(score.model, score)
     out: dict[str, dict[str, Rank]] = {}
     for control, by_model in table.items():
-        if len(by_model) < 2:
-            continue
         models = sorted(by_model)
         estimates = np.array([by_model[m].estimate for m in models], dtype=np.float64)
         if control == "raw" and battles.benchmark.baselines:

@@ -22,6 +22,7 @@ Catch the base class at a program's edge::
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import ClassVar
 
@@ -45,12 +46,17 @@ def printable(value: object, limit: int = _SHORT) -> str:
     """Return `value` as one short line in which nothing can steer a terminal.
 
     Control, format and surrogate characters (ANSI escapes, bidi overrides, tag characters) are shown as
-    backslash escapes; text above `limit` characters is cut and its full length is stated.
+    backslash escapes, spaces of other widths as plain ones; text above `limit` characters is cut and its full
+    length is stated.
     """
     text = value if isinstance(value, str) else str(value)
     cut = text[:limit]
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
+    shown = "".join(c if c.isprintable() else _visible(c) for c in cut)
     return shown if len(text) <= limit else f"{shown}… ({len(text)} characters)"
+
+
+def _visible(c: str) -> str:
+    return " " if unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode("ascii")
 
 
 class AuditkitError(Exception):

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, get_args
 from auditkit.errors import InputError, printable
 from auditkit.records import Detection, Gate, Position, Score
 from auditkit.reports.report import NullFloor, Quality, Reason, Status, Verdict
+from auditkit.reports.wording import control_label
 
 __all__ = ["Case", "Policy", "Rule", "decide", "load_policy", "policy_text", "spread"]
 
@@ -92,15 +93,22 @@ def _names(items: Sequence[str]) -> str:
     return ", ".join(items)
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _detectors(case: Case, severity: str, limit: float) -> _Outcome:
     measured = [d for d in case.detections if d.flag is not None]
     if not measured:
         return _Outcome(None, None, "no detector could be run: the recording holds no answers of this submission")
     hits = [d.detector.replace("_", " ") for d in measured if d.flag and d.severity == severity]
     does = "reject" if severity == "reject" else "ask for a review of"
+    if len(hits) == 1:
+        does = "rejects" if severity == "reject" else "asks for a review of"
     if len(hits) > limit:
-        return _Outcome(False, len(hits), f"{len(hits)} detectors {does} the submission: {_names(hits)}")
-    return _Outcome(True, len(hits), f"{len(measured)} detectors ran and do not {does} the submission")
+        return _Outcome(False, len(hits), f"{_count(len(hits), 'detector')} {does} the submission: {_names(hits)}")
+    none = "none rejects" if severity == "reject" else "none asks for a review of"
+    return _Outcome(True, len(hits), f"{_count(len(measured), 'detector')} ran; {none} the submission")
 
 
 def _detectors_reject(case: Case, limit: float) -> _Outcome:
@@ -113,12 +121,14 @@ def _detectors_review(case: Case, limit: float) -> _Outcome:
 
 def _games_recorded(case: Case, limit: float) -> _Outcome:
     if case.recorded:
-        return _Outcome(True, case.n, f"verdicts on {case.n} prompts are recorded one by one")
+        return _Outcome(True, case.n, f"the verdicts on {_count(case.n, 'prompt')} are recorded one by one")
     return _Outcome(False, 0, "only counts are recorded: no game, answer or rating can be looked at")
 
 
 def _prompts(case: Case, limit: float) -> _Outcome:
-    return _Outcome(case.n >= limit, case.n, f"{case.n} prompts have a usable verdict; at least {limit:g} are needed")
+    return _Outcome(
+        case.n >= limit, case.n, f"{_count(case.n, 'prompt')} with a usable verdict; at least {limit:g} are needed"
+    )
 
 
 def _precision(case: Case, limit: float) -> _Outcome:
@@ -145,8 +155,8 @@ def _gates(case: Case, limit: float) -> _Outcome:
     failed = [g for g in measured if g.status == "fail"]
     if len(failed) > limit:
         detail = "; ".join(f"{g.gate}: {g.evidence}" for g in failed)
-        return _Outcome(False, len(failed), f"{len(failed)} harness gates fail for this score: {detail}")
-    return _Outcome(True, len(failed), f"{len(measured)} harness gates were checked; none fails for this score")
+        return _Outcome(False, len(failed), f"{_count(len(failed), 'harness gate')} failed for this score: {detail}")
+    return _Outcome(True, len(failed), f"{_count(len(measured), 'harness gate')} checked; none fails for this score")
 
 
 def _missing(case: Case, limit: float) -> _Outcome:
@@ -176,17 +186,24 @@ def _null_floor(case: Case, limit: float) -> _Outcome:
     return _Outcome(True, gap, f"the best constant answer ({who}) scores {floor.estimate:.1f}, below this submission")
 
 
+def _controls(case: Case, limit: float) -> _Outcome:
+    held = [s.control for s in case.scores if s.estimate is not None and (s.overlap is not None or s.unit == "reward")]
+    if len(held) >= limit:
+        return _Outcome(True, len(held), f"{_count(len(held), 'control')} of length or style could be computed")
+    return _Outcome(False, len(held), "no score at equal length or style could be computed")
+
+
 def _overlap(case: Case, limit: float) -> _Outcome:
-    found = [s for s in case.scores if s.control == "length_controlled" and s.estimate is not None]
-    found = [s for s in found if s.overlap is not None]
-    if not found:
-        return _Outcome(None, None, "no length-controlled score was computed")
-    share = min(s.overlap for s in found if s.overlap is not None)
-    if share < limit:
-        return _Outcome(
-            False, share, f"only {share:.1%} of the prompts have two answers of similar length: the length-controlled score is an extrapolation"
-        )  # fmt: skip
-    return _Outcome(True, share, f"{share:.1%} of the prompts have two answers of similar length")
+    """Look at the control that holds length fixed: the published one where it exists, else the length-matched subset."""
+    for control in ("length_controlled", "length_matched"):
+        shares = [s.overlap for s in case.scores if s.control == control and s.overlap is not None]
+        if shares:
+            share = min(shares)
+            text = f"{share:.1%} of the prompts have two answers of similar length"
+            if share < limit:
+                return _Outcome(False, share, f"only {text}: a score at equal length is an extrapolation")
+            return _Outcome(True, share, text)
+    return _Outcome(None, None, "no score at equal length was computed")
 
 
 def _control_spread(case: Case, limit: float) -> _Outcome:
@@ -196,7 +213,8 @@ def _control_spread(case: Case, limit: float) -> _Outcome:
     held = [s for s in case.scores if s.estimate is not None and s.unit == "win_rate"]
     low, high = min(held, key=lambda s: s.estimate or 0.0), max(held, key=lambda s: s.estimate or 0.0)
     return _Outcome(
-        value <= limit, value, f"controls differ by {value:.1f} points: {low.control} {low.estimate:.1f}, {high.control} {high.estimate:.1f}"
+        value <= limit, value, f"controls differ by {value:.1f} points: {control_label(low.control)} {low.estimate:.1f}, "
+        f"{control_label(high.control)} {high.estimate:.1f}"
     )  # fmt: skip
 
 
@@ -226,6 +244,7 @@ _RULES: Final[Mapping[str, Callable[[Case, float], _Outcome]]] = {
     "missing": _missing,
     "detectors_review": _detectors_review,
     "null_floor": _null_floor,
+    "controls": _controls,
     "overlap": _overlap,
     "control_spread": _control_spread,
     "position": _position,

@@ -43,8 +43,11 @@ class Plugin:
 
     @property
     def summary(self) -> str:
-        """First line of the plugin's docstring (imports the plugin)."""
-        doc: str | None = getattr(self.load(), "__doc__", None)
+        """First line of the plugin's docstring (imports the plugin), or why it cannot be imported."""
+        try:
+            doc: str | None = getattr(self.load(), "__doc__", None)
+        except (ImportError, AttributeError) as error:
+            return f"cannot be imported: {error}"
         return (doc or "").strip().split("\n", 1)[0]
 
 

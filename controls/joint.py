@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,7 +26,7 @@ from auditkit.controls.design import (
 from auditkit.errors import NoData, NotConverged, Separated, Undefined
 from auditkit.records import Battles, Findings, Part, Score, Settings, StyleEffect
 from auditkit.stats.bootstrap import prompt_weights
-from auditkit.stats.decomposition import Decomposition, JointDesign, Term, decompose
+from auditkit.stats.decomposition import Decomposition, JointDesign, Term, decompose, joined
 from auditkit.stats.intervals import normal_interval
 from auditkit.stats.logistic import refit_logistic, separated
 
@@ -42,6 +42,7 @@ _LENGTH_FACTOR: Final = 1.5
 #: … and no style feature's ratio difference exceeds this (one side has about three times as much as the other).
 _STYLE_LIMIT: Final = 0.5
 _LITTLE_OVERLAP: Final = 0.10
+_PORTION: Final = 5_000_000  # bootstrap weights held at once: 40 MB
 _FAR: Final = 8.0  # log-odds beyond which a fit is tested for separation
 _MOST_FAILED: Final = 0.05  # share of bootstrap refits without an optimum above which no interval is given
 
@@ -117,7 +118,7 @@ class _Benchmark:
         slot: Mean order over all games of each prompt (m,).
         outcomes: Usable games: ``prompt`` (its number), ``model``, ``y``.
         published: AlpacaEval's difficulty by prompt (m,), if it applies.
-        weights: Bootstrap weights of the prompts (R, m), the same for all models.
+        settings: Seed and number of bootstrap replicates.
         baselines: Whether every model met fixed baselines.
     """
 
@@ -125,7 +126,7 @@ class _Benchmark:
     slot: Floats
     outcomes: pd.DataFrame
     published: Floats | None
-    weights: Floats
+    settings: Settings
     baselines: bool
 
     @classmethod
@@ -149,9 +150,15 @@ class _Benchmark:
             place = places(battles, calibration)
             if place is not None:
                 published = calibration.difficulty[[place[key] for key in ids]]
-        weights = prompt_weights(m, settings.replicates, settings.rng(CONTROL))
         code = {str(key): number for number, key in enumerate(ids)}
-        return cls(code, slot, outcomes, published, weights, bool(battles.benchmark.baselines))
+        return cls(code, slot, outcomes, published, settings, bool(battles.benchmark.baselines))
+
+    def resamples(self) -> Iterator[Floats]:
+        """Draw bootstrap weights of the prompts (at most R, m), in portions of bounded memory, the same for every model."""
+        rng, replicates, m = self.settings.rng(CONTROL), self.settings.replicates, len(self.slot)
+        portion = max(1, _PORTION // m)
+        for begin in range(0, max(replicates, 1), portion):
+            yield prompt_weights(m, min(portion, replicates - begin), rng)
 
     def difficulty(self, model: str) -> tuple[Floats | None, str]:
         """Return the difficulty of each prompt for `model`, centred and independent of the order, and where it is from."""
@@ -280,11 +287,14 @@ def _fit(found: Design, columns: _Columns, benchmark: _Benchmark, settings: Sett
     if n < _PROMPTS_A_COEFFICIENT * p:
         raise NoData(f"{n} prompts for {p} coefficients; at least {_PROMPTS_A_COEFFICIENT * p} are needed")
     coefficients, covariance = _glm(X, found.outcome, found.prompt)
-    weights = benchmark.weights
-    refits = refit_logistic(X, found.outcome, weights[:, columns.design.prompt], coefficients)
-    failed = int(np.isnan(refits[:, 0]).sum())
-    full = decompose(coefficients[None, :], columns.design, np.ones((1, weights.shape[1])))
-    resampled = decompose(refits, columns.design, weights)
+    full = decompose(coefficients[None, :], columns.design, np.ones((1, len(benchmark.slot))))
+    portions = []
+    for weights in benchmark.resamples():
+        refits = refit_logistic(X, found.outcome, weights[:, columns.design.prompt], coefficients)
+        portions.append(decompose(refits, columns.design, weights))
+    resampled = joined(portions)
+    drawn = len(resampled.controlled)
+    failed = int(np.isnan(resampled.controlled).sum())
 
     notes = list(columns.notes)
     if columns.overlap < _LITTLE_OVERLAP:
@@ -295,9 +305,9 @@ def _fit(found: Design, columns: _Columns, benchmark: _Benchmark, settings: Sett
     notes += [text for part, text in columns.left_out.items() if part != "difficulty"]
     if "difficulty" in columns.left_out:
         notes.append(columns.left_out["difficulty"])
-    steady = failed <= _MOST_FAILED * len(refits)
+    steady = failed <= _MOST_FAILED * drawn
     if not steady:
-        notes.append(f"no interval: {failed} of {len(refits)} bootstrap refits have no optimum")
+        notes.append(f"no interval: {failed} of {drawn} bootstrap refits have no optimum")
     se, interval = bootstrap_spread(resampled.controlled, settings.level, 100) if steady else (None, None)
     score = Score(
         found.model,
@@ -306,8 +316,7 @@ def _fit(found: Design, columns: _Columns, benchmark: _Benchmark, settings: Sett
         se,
         interval and clip(interval),
         n,
-        f"{columns.method}; interval: prompt bootstrap, {len(refits)} refits"
-        + (f" ({failed} failed)" if failed else ""),
+        f"{columns.method}; interval: prompt bootstrap, {drawn} refits" + (f" ({failed} failed)" if failed else ""),
         overlap=columns.overlap,
         note="; ".join(notes),
     )

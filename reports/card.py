@@ -106,7 +106,7 @@ def _rank(report: Report, submission: SubmissionReport) -> Tile:
     raw, held = headline(report)
     first, second = submission.ranks.get(raw), submission.ranks.get(held)
     if first is None and second is None:
-        reason = "No place among the others." if len(report.submissions) > 1 else "One submission was audited."
+        reason = "Not ranked among the others." if len(report.submissions) > 1 else "One submission was audited."
         return _unmeasured("Rank", reason)
     parts = [
         f"{w.control_label(control)}: {r.rank}, between {r.lo} and {r.hi}"
@@ -119,9 +119,9 @@ def _rank(report: Report, submission: SubmissionReport) -> Tile:
 def _rank_uplift(submission: SubmissionReport) -> Tile:
     places = submission.gameability.rank_uplift
     if places is None:
-        return _unmeasured("Rank uplift", "Places that the best attack gains.")
+        return _unmeasured("Rank uplift", "Ranks that the best attack gains.")
     return Tile(
-        "Rank uplift", "warn" if places > 0 else "info", f"{w.signed(places, 0)} places", "Gained by the best attack."
+        "Rank uplift", "warn" if places > 0 else "info", f"{w.signed(places, 0)} ranks", "Gained by the best attack."
     )
 
 

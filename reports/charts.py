@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 #: Room in percent on both sides of an axis, so that a mark at its end is not cut.
-_INSET: Final = 3.0
+_INSET: Final = 4.0
 _NOTHING: Final = Markup("")
 _SLOPE_STEP: Final = 26
 
@@ -284,7 +284,7 @@ def slope_chart(ident: str, columns: Sequence[str], rows: Sequence[SlopeRow]) ->
     marks = [_label("column", x(i) - room / 2.0, 0.0, room, column) for i, column in enumerate(columns)]
     for number_of, row in enumerate(rows):
         model = name(row.model, 60)
-        told = ", ".join(f"{c} {'no place' if p is None else p}" for c, p in zip(columns, row.places, strict=True))
+        told = ", ".join(f"{c} {'no rank' if p is None else p}" for c, p in zip(columns, row.places, strict=True))
         parts = [Markup("<title>{}: {}</title>").format(model, told)]
         known = [(i, place) for i, place in enumerate(row.places) if place is not None]
         for (i, a), (j, b) in pairwise(known):
@@ -295,12 +295,12 @@ def slope_chart(ident: str, columns: Sequence[str], rows: Sequence[SlopeRow]) ->
             parts.append(Markup('<circle class="dot" cx="{:.2f}%" cy="{:g}" r="4.5"/>').format(x(i), at))
             text = f"{'✕ ' if row.rejected else ''}{model}"
             if i == 0:
-                parts.append(_label("before", 0.0, at - _SLOPE_STEP / 2, left - 2.0, f"{text} · {place}"))
+                parts.append(_label("before", 0.0, at - _SLOPE_STEP / 2, left - 2.0, f"{place} · {text}"))
             elif i == len(columns) - 1:
                 parts.append(_label("after", right + 2.0, at - _SLOPE_STEP / 2, 98.0 - right, f"{place} · {text}"))
         marks.append(Markup("<g>{}</g>").format(_join(parts)))
-    title = f"Places under {', '.join(columns)}, joined by lines"
-    return _svg("slope", ident, height, title, _join(marks), "The same places stand in the table below.")
+    title = f"Ranks under {', '.join(columns)}, joined by lines"
+    return _svg("slope", ident, height, title, _join(marks), "The same ranks stand in the table below.")
 
 
 def _slots(rows: Sequence[SlopeRow], column: int) -> dict[int, int]:

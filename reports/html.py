@@ -171,7 +171,7 @@ def _groups(ident: str, scores: Sequence[Score], least_overlap: float | None) ->
 
 
 def _waterfall(ident: str, parts: Sequence[Part], score: Score | None) -> _Waterfall | None:
-    """Return the parts as steps that end at the score as judged; where they begin is what they leave over."""
+    """Return the parts as steps that end at the raw score; where they begin is what they leave over."""
     known = [p.points for p in parts if p.points is not None]
     if score is None or score.estimate is None or not known:
         return None
@@ -196,7 +196,7 @@ def _waterfall(ident: str, parts: Sequence[Part], score: Score | None) -> _Water
         plot = charts.part_bar(f"{ident}-w{i}", axis, label, level, level + part.points, ci)
         steps.append(_Step(label, plot, wording.signed(part.points), wording.interval(part.ci), part.note))
         level += part.points
-    end = "The score as judged"
+    end = "The raw score"
     plot = charts.level_bar(f"{ident}-w{len(parts) + 1}", axis, end, score.estimate, score.ci, first=False)
     steps.append(_Step(end, plot, wording.score_value(score), wording.score_interval(score), ""))
     return _Waterfall(charts.axis_scale(axis, "win rate in percent"), tuple(steps))

@@ -21,6 +21,8 @@ _CONTROLLED: Final = (
 _MOST_COLUMNS: Final = 4
 #: What a spreadsheet takes for the start of a formula, also in its full-width forms.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+#: Characters that a reader may take for the end of a row, whatever quotes stand around them.
+_ESCAPES: Final = str.maketrans({"\r": "\\r", "\n": "\\n", "\x00": "\\x00"})
 
 
 def score_of(submission: SubmissionReport, control: str) -> Score | None:
@@ -38,7 +40,7 @@ def _defined(report: Report) -> Mapping[str, int]:
 
 
 def headline(report: Report) -> tuple[str, str]:
-    """Return the control that stands for the score as judged and the one that stands for the controlled score.
+    """Return the control that stands for the raw score and the one that stands for the controlled score.
 
     Either is "" where no submission has such a score.
     """
@@ -49,7 +51,7 @@ def headline(report: Report) -> tuple[str, str]:
 
 
 def ranked_controls(report: Report) -> tuple[str, ...]:
-    """Return the controls under which submissions have a place: as judged first, then the best known, at most four.
+    """Return the controls under which submissions have a place: raw first, then the best known, at most four.
 
     Variants (``arena_hard_published`` beside ``arena_hard``) rank alike and are left out.
     """
@@ -112,11 +114,12 @@ def leaderboard_rows(report: Report, *, by: str = "raw") -> list[dict[str, str |
 
 
 def _cell(value: str | float | None) -> str | int | float | None:
-    """Return `value` so that no spreadsheet runs it: text that begins like a formula gets a quote in front."""
+    """Return `value` so that no spreadsheet runs it: a quote before what begins like a formula, and one line a row."""
     if not isinstance(value, str):
         return value
-    text = value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+    text = value.encode("utf-8", "backslashreplace").decode("utf-8")
+    shown = text.translate(_ESCAPES)
+    return f"'{shown}" if text.lstrip(" ").startswith(_FORMULA) else shown
 
 
 def leaderboard_csv(report: Report, *, by: str = "raw") -> str:

@@ -129,7 +129,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Rank:
-    """Place under one control among the submissions that were not rejected, best first; `lo` and `hi` bound it."""
+    """Rank under one control among the submissions of this report, best first; `lo` and `hi` bound it."""
 
     rank: int
     lo: int
@@ -175,7 +175,7 @@ class NullFloor:
 class Gameability:
     """How far the score can be moved without better answers, as far as was measured.
 
-    `points` is the largest simultaneous lower bound over the suite, `rank_uplift` places gained,
+    `points` is the largest simultaneous lower bound over the suite, `rank_uplift` ranks gained,
     `cost_to_top` judge calls, `control_spread` the points between the highest and the lowest defined control.
     What was not measured is listed by name; `grade` "unresolved" with nothing measured claims nothing.
     """
@@ -220,7 +220,7 @@ class SubmissionReport:
     null_floor: NullFloor
     gameability: Gameability
     cost: Cost = Cost()
-    #: By control. Empty for a rejected submission and where only one was audited.
+    #: By control. Empty where only one was audited.
     ranks: Mapping[str, Rank] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:

@@ -79,9 +79,9 @@ SEVERITIES: Final[Mapping[str, Word]] = {
     "review": Word("Review", "!", "A person should look at it."),
     "info": Word("Info", "i", "Good to know; no fault by itself."),
 }
-#: In the order in which they are shown: as judged first, then with more and more held fixed.
+#: In the order in which they are shown: raw first, then with more and more held fixed.
 CONTROLS: Final[Mapping[str, str]] = {
-    "raw": "As judged",
+    "raw": "Raw win rate",
     "arena_hard": "Arena-Hard Bradley-Terry",
     "arena_hard_published": "Arena-Hard, interval as published",
     "mt_bench": "MT-Bench rating",
@@ -166,13 +166,12 @@ def share(value: float | None, digits: int = 1) -> str:
     """Return a share (0..1) in percent; only what is whole is called 100 percent, only what is none 0."""
     if value is None:
         return NONE
-    least = 10.0**-digits
-    percent = 100.0 * value
-    if 0.0 < percent < least:
+    text, least = f"{100.0 * value:.{digits}f}", 10.0**-digits
+    if value > 0.0 and not float(text):
         return f"<{least:.{digits}f}%"
-    if 100.0 - least < percent < 100.0:
+    if value < 1.0 and float(text) == 100.0:
         return f">{100.0 - least:.{digits}f}%"
-    return f"{percent:.{0 if percent in (0.0, 100.0) else digits}f}%"
+    return f"{100.0 * value:.{0 if value in (0.0, 1.0) else digits}f}%"
 
 
 def p_value(value: float | None) -> str:
@@ -184,7 +183,7 @@ def p_value(value: float | None) -> str:
 
 def interval(ci: Interval | None, digits: int = 1) -> str:
     """Return an interval as ``[lo, hi]``, or nothing for None."""
-    return "" if ci is None else f"[{number(ci[0], digits)}, {number(ci[1], digits)}]"
+    return "" if ci is None else f"[{number(ci[0], digits)},\N{NO-BREAK SPACE}{number(ci[1], digits)}]"
 
 
 def _digits(score: Score) -> int:

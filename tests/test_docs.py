@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 from auditkit import registry
 from auditkit.cli import main
 from auditkit.demo import recorded
+from auditkit.formats import read, run_folder
 from auditkit.policy import load_policy
 from auditkit.reports.report import Report, SubmissionReport
 
@@ -29,6 +30,9 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 #: Done, policy not met, too little data: what the documentation shows on purpose. 2 and 4 are faults.
 FINE = {0, 1, 3}
 MOST_UNTESTED = 2
+#: The part of the recorded run on which the examples are run.
+PROMPTS = 60
+MODELS = ("honest-strong", "honest-weak")
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,22 @@ BLOCKS = _blocks()
 TESTED = [block for block in BLOCKS if not block.mark]
 
 
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of the recorded run, small enough to be audited many times."""
+    whole = read(recorded())
+    prompts = whole.prompts.iloc[:PROMPTS]
+    games = whole.games[whole.games["prompt_id"].isin(prompts["prompt_id"]) & whole.games["model"].isin(MODELS)]
+    folder = tmp_path_factory.mktemp("recording") / "results"
+    small = replace(whole, prompts=prompts, games=games, benchmark=replace(whole.benchmark, expected=PROMPTS))
+    run_folder.write(small, folder)
+    return folder
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(tmp_path: Path, recording: Path) -> Path:
     """A folder with a recording named results/, as the documentation has it."""
-    shutil.copytree(recorded(), tmp_path / "results")
+    shutil.copytree(recording, tmp_path / "results")
     return tmp_path
 
 

@@ -12,9 +12,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from auditkit import registry
+from auditkit.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -93,7 +95,7 @@ def test_public_names_of_modules_are_sorted() -> None:
     assert unsorted == []
 
 
-@pytest.mark.parametrize("command", ["", "audit", "certify", "convert", "demo", "leaderboard", "plugins"])
+@pytest.mark.parametrize("command", ["", *main.list_commands(click.Context(main))])
 def test_help_imports_nothing_heavy(command: str) -> None:
     """`--help` of the program and of each command starts without the libraries that take seconds to import."""
     code = (

@@ -53,6 +53,7 @@ def test_a_submission_that_no_rule_touches_is_certified() -> None:
         ({"gates": (Gate("H10", "fail", "checked", "judged by itself"),)}, "not_certifiable", "gates"),
         ({"quality": replace(GOOD.quality, unparsed=40, bounds=Bounds(55.0, 51.0, 59.0))}, "conditional", "missing"),
         ({"null_floor": NullFloor(76.9, (75.1, 78.7), "constant", 805)}, "conditional", "null_floor"),
+        ({"scores": GOOD.scores[:1]}, "conditional", "controls"),
         ({"scores": (replace(GOOD.scores[1], overlap=0.03), GOOD.scores[0])}, "conditional", "overlap"),
         ({"scores": (GOOD.scores[0], replace(GOOD.scores[1], estimate=70.0))}, "conditional", "control_spread"),
         ({"position": replace(GOOD.position, effect_points=-17.0, p_value=1e-6)}, "conditional", "position"),
@@ -78,7 +79,7 @@ def test_what_was_not_measured_changes_no_verdict() -> None:
     case = replace(
         GOOD,
         detections=(),
-        scores=GOOD.scores[:1],
+        scores=(GOOD.scores[0], Score("honest", "joint", 54.0, 1.6, (51.0, 57.0), 500, overlap=0.4)),
         position=Position("not_measured"),
         null_floor=NullFloor(None),
         quality=replace(GOOD.quality, coverage=None),

@@ -142,7 +142,9 @@ def _print_report(report: Report) -> None:
     else:
         _print_submissions(console, report)
     for note in report.notes[:8]:
-        console.print(Text(f"note: {printable(note.text, 200)}", style="dim"))
+        about = f"{printable(note.model, 60)}: " if note.model else ""
+        count = f" ({note.count})" if note.count > 1 else ""
+        console.print(Text(f"note: {about}{printable(note.text, 200)}{count}", style="dim"))
     if len(report.notes) > 8:
         console.print(Text(f"and {len(report.notes) - 8} more notes, all in the report", style="dim"))
 

@@ -6,7 +6,7 @@
     ├── Fatal                 no further call can succeed: wrong key, unknown model, wrong address
     ├── Rejected              this request can never succeed: bad request, context overflow, content filter
     └── Transient             the same request may succeed later
-        ├── RateLimited       429, or the provider's equivalent; carries the wait it asked for
+        ├── RateLimited       429, or the provider's equivalent
         └── BadResponse       not JSON, no choices, a truncated stream, an HTML page
 
 Only completions are stored; errors never are.
@@ -24,6 +24,7 @@ from typing import Literal, Protocol, runtime_checkable
 from auditkit.errors import AuditkitError
 
 __all__ = [
+    "Allowance",
     "BadResponse",
     "CallError",
     "Client",
@@ -57,15 +58,18 @@ class Rejected(CallError):
 
 
 class Transient(CallError):
-    """The same request may succeed later: a time-out, a dropped connection, a 5xx."""
+    """The same request may succeed later: a time-out, a dropped connection, a 5xx.
 
-
-class RateLimited(Transient):
-    """The provider asks to slow down; `retry_after` is the wait in seconds that it asked for, None if it said none."""
+    `retry_after` is the wait in seconds that the provider asked for, None if it said none.
+    """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class RateLimited(Transient):
+    """The provider asks to slow down: 429, or its equivalent."""
 
 
 class BadResponse(Transient):
@@ -126,9 +130,27 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Allowance:
+    """What a provider's headers say is left of its rate limits; None: not said.
+
+    `requests` and `tokens` are the limits, `…_left` what remains of them, `…_reset` the seconds until they are
+    whole again.
+    """
+
+    requests: int | None = None
+    requests_left: int | None = None
+    requests_reset: float | None = None
+    tokens: int | None = None
+    tokens_left: int | None = None
+    tokens_reset: float | None = None
+
+
+@dataclass(frozen=True)
 class Completion:
-    """What came back. `finish`: why generation stopped (stop, length, content_filter …). `cost` in US dollars,
-    None if the price is unknown. `latency` in seconds. `served`: the model name that the provider reports.
+    """What came back. `finish`: why generation stopped (stop, length, content_filter, refusal …). `cost` in US dollars,
+    None if the price is unknown. `latency` in seconds. `served`: the model name that the provider reports. `trace`:
+    reasoning that the provider returns apart from the text. `allowance` is news for the limits of the moment: it is
+    no part of the result, and is not stored.
     """
 
     text: str
@@ -138,6 +160,8 @@ class Completion:
     cost: float | None = None
     latency: float = 0.0
     served: str = ""
+    trace: str = ""
+    allowance: Allowance | None = field(default=None, compare=False, repr=False)
 
 
 @runtime_checkable

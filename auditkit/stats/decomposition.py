@@ -16,6 +16,7 @@ At a maximum-likelihood fit the fitted mean is the raw win rate, so the parts ad
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from auditkit.stats.logistic import sigmoid
 from auditkit.stats.shapley import shapley
 
-__all__ = ["Decomposition", "JointDesign", "Term", "decompose"]
+__all__ = ["Decomposition", "JointDesign", "Term", "decompose", "joined"]
 
 Array = NDArray[np.float64]
 Term = Literal["model", "length", "style", "position", "difficulty"]
@@ -76,10 +77,14 @@ def decompose(coefficients: Array, design: JointDesign, weights: Array) -> Decom
     """
     replicates, m = weights.shape
     step = max(1, _BLOCK // max(m, len(design.prompt)))
-    blocks = [
+    return joined([
         _block(coefficients[begin : begin + step], design, weights[begin : begin + step])
-        for begin in range(0, replicates, step)
-    ]
+        for begin in range(0, max(replicates, 1), step)
+    ])  # fmt: skip
+
+
+def joined(blocks: Sequence[Decomposition]) -> Decomposition:
+    """Return decompositions of one design, at least one, one after another."""
     return Decomposition(
         np.concatenate([b.controlled for b in blocks]),
         np.concatenate([b.total for b in blocks]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -188,6 +189,19 @@ def test_rerun_and_row_order_are_irrelevant(five: Battles) -> None:
     mixed = replace(five, games=five.games.sample(frac=1, random_state=1).reset_index(drop=True))
     for one, two in zip(joint(five, FAST).scores, joint(mixed, FAST).scores, strict=True):
         assert two.estimate == pytest.approx(one.estimate, abs=1e-6)
+
+
+def test_portions_of_the_bootstrap_change_nothing(five: Battles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the resamples in portions is a matter of memory; drawing none leaves estimates without intervals."""
+    whole = joint(five, FAST)
+    # the package's name `joint` is the function; the module is found in the table of modules
+    monkeypatch.setattr(sys.modules["auditkit.controls.joint"], "_PORTION", 7 * 200)
+    portions = joint(five, FAST)
+    for one, two in zip(whole.scores, portions.scores, strict=True):
+        assert two.ci == pytest.approx(one.ci)
+    none = joint(five, Settings(replicates=0))
+    for one, two in zip(whole.scores, none.scores, strict=True):
+        assert (two.estimate, two.se, two.ci) == (one.estimate, None, None)
 
 
 def test_separated_fits_are_undefined(make_battles: MakeBattles) -> None:

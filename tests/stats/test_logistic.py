@@ -142,6 +142,8 @@ def test_undefined_fits_raise() -> None:
         cluster_covariance(np.column_stack([X[:, 0], X[:, 0]]), y, None, np.zeros(2), g)
     with pytest.raises(NotConverged):
         fit_logistic(X, y, start=np.full(4, 1e6))
+    with pytest.raises(NotConverged):
+        fit_logistic(X, y, tol=-1.0)  # a tolerance that nothing meets
     for bad in ((X[:5], y), (X, y + 2), (X * np.nan, y)):
         with pytest.raises(ValueError, match=r"shapes|finite"):
             fit_logistic(*bad)

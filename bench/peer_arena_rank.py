@@ -1,0 +1,27 @@
+"""arena-rank's side: ``peer_arena_rank.py INPUT REPEATS``. Its fit without a penalty and re-weighting: our model."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pandas as pd
+from arena_rank.models.contextual_bradley_terry import ContextualBradleyTerry
+from arena_rank.utils.data_utils import ContextualPairDataset
+from clock import clock
+
+table = pd.read_parquet(sys.argv[1])
+
+
+def task() -> dict[str, object]:
+    """Prepare, fit, intervals."""
+    data = ContextualPairDataset.from_pandas(table, ["x0", "x1", "x2", "x3"], reweighted=False)
+    model = ContextualBradleyTerry(n_competitors=len(data.competitors), n_features=4, reg=0.0)
+    found = model.compute_ratings_and_cis(data)
+    rating = np.asarray(found["ratings"])
+    assert np.isfinite(np.asarray(found["rating_upper"])).all()
+    slopes = np.asarray(found["coeffs"]).tolist()
+    return {"names": data.competitors, "elo": (rating - rating.mean()).tolist(), "slopes": slopes}
+
+
+clock(task)
