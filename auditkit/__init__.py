@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from auditkit.formats import convert, read
     from auditkit.records import Battles, Settings
     from auditkit.reports import Report
+    from auditkit.run import run
 
 _HOMES: Final = {
     "AuditkitError": "auditkit.errors",
@@ -36,6 +37,7 @@ _HOMES: Final = {
     "audit": "auditkit.audit",
     "convert": "auditkit.formats",
     "read": "auditkit.formats",
+    "run": "auditkit.run",
 }
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "audit",
     "convert",
     "read",
+    "run",
 ]
 
 

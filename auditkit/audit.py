@@ -49,7 +49,7 @@ from auditkit.reports.report import (
     SubmissionReport,
 )
 from auditkit.stats.intervals import cluster_mean
-from auditkit.stats.ranks import independent_se, paired_se, rank_intervals
+from auditkit.stats.ranks import independent_se, opposed_se, paired_se, rank_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def audit(
     if not parts:
         raise errors[0]
     progress("reading", len(paths), len(paths))
-    battles = Battles.concat(parts)
+    battles = formats.join(parts)
     skipped = tuple(Note("skipped", str(error), path=printable(error.path or "")) for error in errors)
     battles = replace(battles, notes=battles.notes + skipped)
     return audit_battles(battles, settings=settings, policy=rules, command=command, progress=progress)
@@ -310,7 +310,7 @@ def _null_floors(battles: Battles, settings: Settings) -> dict[str, NullFloor]:
     floors = {}
     for model in nulls:
         games = battles.games_of(model)
-        games = games[games["outcome"].notna()]
+        games = games[games["outcome"].notna() & (games["variant"] == "")]
         if games["prompt_id"].nunique() > 1:
             mean = cluster_mean(100.0 * games["outcome"].to_numpy(), games["prompt_id"].to_numpy(), level=level)
             floors[model] = NullFloor(
@@ -355,7 +355,8 @@ def _ranks(
     """Rank the listed submissions under every control that gives them an interval; nothing if one was audited.
 
     A rejected submission is not listed: it holds no rank and takes none from the others. The raw rank is paired on
-    prompts; the others treat models as independent, which is conservative.
+    prompts; the others treat models that met a baseline as independent, and allow for any correlation of models
+    that met each other: both are conservative.
     """
     if len(battles.models) < 2:
         return {}
@@ -370,7 +371,8 @@ def _ranks(
         if control == "raw" and battles.benchmark.baselines:
             se = 100.0 * paired_se(_prompt_matrix(battles.games, models))
         else:
-            se = independent_se(np.array([by_model[m].se for m in models], dtype=np.float64))
+            own = np.array([by_model[m].se for m in models], dtype=np.float64)
+            se = independent_se(own) if battles.benchmark.baselines else opposed_se(own)
         ranks = rank_intervals(estimates, se, settings.level)
         for i, model in enumerate(models):
             out.setdefault(model, {})[control] = Rank(int(ranks.rank[i]), int(ranks.lo[i]), int(ranks.hi[i]))
@@ -378,6 +380,7 @@ def _ranks(
 
 
 def _prompt_matrix(games: pd.DataFrame, models: Sequence[str]) -> np.ndarray:
+    games = games[games["variant"] == ""]
     mean = games.groupby(["model", "prompt_id"], sort=False)["outcome"].mean().unstack("prompt_id")
     return np.asarray(mean.reindex(list(models)).to_numpy(dtype=np.float64))
 

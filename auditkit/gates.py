@@ -89,7 +89,12 @@ def _duplicates(battles: Battles) -> Check:
     if not (len(battles.games) or len(battles.ratings)):
         return _unmeasured("H7", "duplicates: only counts are recorded")
     count = int((battles.dropped["reason"] == "duplicate").sum())
-    return _found("H7", "pass", f"{count} duplicate rows found; the first of each was kept and no prompt counts twice")
+    key = ["prompt_id", "model", "opponent", "judge", "order", "variant", "turn"]
+    again = int(battles.games.duplicated(key).sum())
+    text = f"{count} duplicate rows left out, the first of each kept" if count else "no duplicate row was left out"
+    if again:
+        text += f"; {again} games repeat a prompt, pair, judge and order: each counts, and intervals cluster them"
+    return _found("H7", "pass", text)
 
 
 def _orders(battles: Battles) -> Check:
@@ -102,10 +107,30 @@ def _orders(battles: Battles) -> Check:
     paired = float((both == 2).mean())
     if paired >= COVERED:
         return _found("H8", "pass", f"{paired:.1%} of the pairs were judged in both orders")
+    if not battles.benchmark.baselines:
+        return _orders_of_all(battles)
     share = float((known["order"] == "model_first").mean())
     text = f"each pair was judged in one order; {share:.1%} of the games show the model first"
     balanced = BALANCED[0] <= share <= BALANCED[1]
     return _found("H8", "pass" if balanced else "fail", text)
+
+
+def _orders_of_all(battles: Battles) -> Check:
+    """Ask of each model where all meet all how often it was shown first: a row there belongs to two models."""
+    uneven: dict[str, float] = {}
+    for model in battles.models:
+        order = battles.games_of(model)["order"]
+        order = order[order != "unknown"]
+        share = float((order == "model_first").mean()) if len(order) else 0.5
+        if not BALANCED[0] <= share <= BALANCED[1]:
+            uneven[model] = share
+    text = "each pair was judged in one order; "
+    if not uneven:
+        low, high = (f"{bound:.0%}" for bound in BALANCED)
+        return _found("H8", "pass", f"{text}every model is shown first in {low} to {high} of its games")
+    names = ", ".join(f"{printable(m, 40)} ({share:.1%})" for m, share in list(uneven.items())[:5])
+    text += f"not shown first in about half of their games: {names}"
+    return _found("H8", "fail", text, frozenset(uneven))
 
 
 def _lengths(battles: Battles) -> Check:

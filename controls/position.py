@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from auditkit.controls.design import Design, applies, clip, designs, judge_designs, judges_text, not_computed, points
 from auditkit.errors import NoData
 from auditkit.records import Battles, Findings, Position, Score, Settings
-from auditkit.stats.intervals import cluster_mean, dense_codes, normal_interval
+from auditkit.stats.intervals import cluster_mean, dense_codes, normal_interval, wilson
 
 __all__ = ["position"]
 
@@ -152,15 +152,20 @@ def _balanced(found: Design, settings: Settings) -> Score:
         return not_computed(found.model, CONTROL, reason, n=len(known.prompts))
     means = float(y[second].mean()), float(y[~second].mean())
     _, se = _slot_errors(known)
-    low, high = normal_interval(sum(means) / 2, se, settings.level)
+    n, estimate = len(known.prompts), sum(means) / 2
+    low, high = normal_interval(estimate, se, settings.level)
+    how = "cluster-robust by prompt, normal"
+    if se == 0:  # no spread within the orders: the sandwich knows no error, Wilson still does
+        low, high = wilson(estimate * n, n, settings.level)
+        how = "Wilson over prompts, for the outcomes do not vary"
     return Score(
         found.model,
         CONTROL,
-        points(sum(means) / 2),
-        100 * se,
+        points(estimate),
+        100 * se if se else None,
         clip((100 * low, 100 * high)),
-        len(known.prompts),
-        "mean of the win rates in the two orders; interval: cluster-robust by prompt, normal" + judges_text(found),
+        n,
+        f"mean of the win rates in the two orders; interval: {how}{judges_text(found)}",
         note=f"shown second {100 * means[0]:.1f}%, first {100 * means[1]:.1f}%",
     )
 

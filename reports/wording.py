@@ -85,6 +85,7 @@ CONTROLS: Final[Mapping[str, str]] = {
     "arena_hard": "Arena-Hard Bradley-Terry",
     "arena_hard_published": "Arena-Hard, interval as published",
     "mt_bench": "MT-Bench rating",
+    "mt_bench_pair": "MT-Bench pairwise",
     "wildbench_score": "WildBench score",
     "wildbench_score_adjusted": "WildBench score, centred",
     "position_balanced": "Position balanced",

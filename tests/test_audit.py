@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import auditkit
+from auditkit import registry
 from auditkit.audit import audit, audit_battles, exit_code
 from auditkit.errors import InputError, UsageError
 from auditkit.records import Battles, Benchmark, Settings
@@ -85,7 +86,7 @@ def test_a_failing_plugin_is_noted_and_takes_nothing_along(
 
             return control
 
-    known = auditkit.registry.plugins("controls")  # type: ignore[attr-defined]  # loaded by the imports above
+    known = registry.plugins("controls")
     monkeypatch.setattr(
         "auditkit.registry.plugins",
         lambda group: {**known, "broken": Broken} if group == "controls" else {},

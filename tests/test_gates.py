@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pandas as pd
+
 from auditkit.gates import Check, check_gates
-from auditkit.records import Battles, Gate
+from auditkit.records import GAME_COLUMNS, Battles, Benchmark, Gate, frame
 
 
 def _gate(battles: Battles, name: str) -> Check:
@@ -58,3 +60,37 @@ def test_evidence_shows_hostile_names_harmlessly(simulate: Callable[..., Battles
     battles = simulate({"judge-x\x1b[2J": 0.0, name: 0.0})
     gates: list[Gate] = [c.gate for c in check_gates(battles)]
     assert all("\x1b" not in g.evidence for g in gates)
+
+
+def _everyone_meets(orders: list[tuple[str, str]]) -> Battles:
+    """Games of an arena: the model named first was shown first."""
+    n = len(orders)
+    games = frame(
+        GAME_COLUMNS,
+        {
+            "prompt_id": [f"p{i}" for i in range(n)], "model": [a for a, _ in orders],
+            "opponent": [b for _, b in orders], "judge": ["j"] * n, "order": ["model_first"] * n, "label": [""] * n,
+            "outcome": [0.5] * n, "weight": [1.0] * n, "variant": [""] * n, "turn": [1] * n,
+            "gold": [float("nan")] * n, "answer": [-1] * n, "opponent_answer": [-1] * n,
+        },
+    )  # fmt: skip
+    return Battles.build(Benchmark("arena"), games=games)
+
+
+def test_an_arena_is_balanced_if_every_model_is_shown_first_half_of_the_time() -> None:
+    """Every row of an arena shows its own model first; only a model that is nearly always first is uneven."""
+    even = _everyone_meets([("a", "b"), ("b", "c"), ("c", "a")] * 20)
+    assert _gate(even, "H8").gate.status == "pass"
+    uneven = _gate(_everyone_meets([("a", "b"), ("a", "c"), ("b", "c"), ("c", "b")] * 20), "H8")
+    assert uneven.gate.status == "fail"
+    assert uneven.touches == frozenset({"a", "b", "c"})  # shown first in 100%, 33% and 33% of their games
+    mild = _gate(_everyone_meets([("a", "b")] * 20 + [("b", "c"), ("c", "b"), ("b", "d"), ("d", "b")] * 40), "H8")
+    assert mild.touches == frozenset({"a"})
+
+
+def test_repeated_games_are_not_denied(simulate: Callable[..., Battles]) -> None:
+    """A prompt that counts twice is said to, whether a reader left rows out or not."""
+    battles = simulate({"m": 0.0}, prompts=10)
+    assert "repeat" not in _gate(battles, "H7").gate.evidence
+    twice = replace(battles, games=pd.concat([battles.games, battles.games], ignore_index=True))
+    assert f"{len(battles.games)} games repeat" in _gate(twice, "H7").gate.evidence

@@ -19,8 +19,10 @@ _COMMANDS: Final = {
     "certify": "certify",
     "convert": "convert",
     "demo": "demo",
+    "judges": "judges",
     "leaderboard": "leaderboard",
     "plugins": "plugins",
+    "run": "run",
 }
 
 

@@ -13,9 +13,10 @@ from typing import Protocol
 from auditkit import registry
 from auditkit.errors import InputError, UnknownFormat, UsageError
 from auditkit.formats._io import open_file, walk
+from auditkit.formats._join import join
 from auditkit.records import Battles
 
-__all__ = ["Format", "convert", "read", "read_each"]
+__all__ = ["Format", "convert", "join", "read", "read_each"]
 
 
 class Format(Protocol):
@@ -112,12 +113,13 @@ def read(*paths: Path | str, format: str | None = None) -> Battles:  # noqa: A00
         The recording.
 
     Raises:
-        InputError: A path is missing, empty, damaged, given twice, or recognised by more than one format.
+        InputError: A path is missing, empty, damaged, given twice, or recognised by more than one format; or the
+            recordings cannot be compared (no baseline in common).
         UnknownFormat: No format recognises a path.
         UsageError: There is no format of that name, or no path was given.
     """
     parts, _ = read_each(paths, format=format)
-    return Battles.concat(parts)
+    return join(parts)
 
 
 def read_each(

@@ -36,6 +36,8 @@ _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _GZIP: Final = b"\x1f\x8b"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MANY_DIGITS: Final = "a whole number with too many digits"
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_ODD_NUMBER: Final = re.compile(r"NaN|-?Infinity|-?[0-9]{4000,}")
 
 
 def clean(text: str) -> str:
@@ -143,8 +145,18 @@ def _decode(raw: bytes, path: Path, where: str | None) -> object:
     except ValueError as error:  # NaN and Infinity; whole numbers of more than 4300 digits
         problem = str(error) if "is not JSON" in str(error) else _MANY_DIGITS
         mend = "write null for a missing number" if problem is not _MANY_DIGITS else None
-        raise InputError(problem, path=path, record=where, mend=mend) from error
+        raise InputError(problem, path=path, record=where or _place_of_odd_number(text), mend=mend) from error
     return value
+
+
+def _place_of_odd_number(text: str) -> str | None:
+    """Return the line of the first number that is not JSON, for a decoder that names none."""
+    plain = _STRING.sub(lambda match: " " * len(match.group()), text)
+    found = _ODD_NUMBER.search(plain)
+    if found is None:
+        return None
+    before = text[: found.start()]
+    return f"line {before.count(chr(10)) + 1}, column {found.start() - before.rfind(chr(10))}"
 
 
 def read_json(path: Path) -> object:

@@ -12,7 +12,7 @@ Columns (others are ignored and noted):
                                       empty cell is an empty answer
 ``judge``                             who judged ("judge" if not given)
 ``order``                             ``model_first``, ``model_second`` or ``unknown``
-``weight``                            how often the game counts (1)
+``weight``                            how often the game counts in Bradley-Terry fits where all meet all (1)
 ``turn``                              turn of the conversation, from 1 (1)
 ``gold``                              1: the model's answer is known to be right, 0: wrong, empty: not known
 ``category``, ``cluster``,            of the prompt
@@ -100,13 +100,29 @@ def recognise(path: Path) -> bool:
 
 
 def _damaged(error: Exception, path: Path) -> InputError:
-    return InputError(f"the file cannot be read: {str(error).splitlines()[0] if str(error) else error!r}", path=path)
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return InputError(f"the file cannot be read: {reason}", path=path)
+
+
+def _damaged_csv(error: Exception, path: Path, names: list[str]) -> InputError:
+    """Name the row, which only Arrow's slower single-threaded reader can."""
+    try:
+        pa_csv.read_csv(
+            path,
+            read_options=pa_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string())),
+        )
+    except (pa.ArrowException, OSError, ValueError) as named:
+        return _damaged(named, path)
+    return _damaged(error, path)
 
 
 def _from_csv(path: Path) -> tuple[dict[str, pd.Series], list[str]]:
     _io.open_file(path).close()
     with _io.open_file(path) as handle:
         head = handle.readline(1 << 20)
+    wanted: list[str] = []
     try:
         # Every column is read as text: a model named "007" or "nan" is a name.
         names = pa_csv.read_csv(pa.BufferReader(head), parse_options=pa_csv.ParseOptions(newlines_in_values=True))
@@ -126,7 +142,7 @@ def _from_csv(path: Path) -> tuple[dict[str, pd.Series], list[str]]:
             ),
         )
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(error, path) from error
+        raise _damaged_csv(error, path, wanted) from error
     return _columns(content, path), [n for n in names.column_names if n not in _NAMES]
 
 
@@ -374,18 +390,21 @@ def read(path: Path) -> Battles:
     prompts, differing = _prompts(columns, games["prompt_id"])
     place = _io.clean(str(path))
     unparsed = int(games["outcome"].isna().sum())
+    baselines = _baselines(games)
+    unweighted = int((games["weight"] != 1).sum()) if baselines else 0
     notes = [
         Note(kind, text, count, place)
         for kind, text, count in (
             ("unparsed", "games without a verdict", unparsed),
             ("prompt_differs", "prompts whose rows disagree on text, category, cluster or language; the first counts", differing),
             ("self", "games of a model against itself; not counted", len(dropped)),
+            ("weight_unused", "games with a weight: scores against a baseline count every game once", unweighted),
             ("ignored_columns", f"columns that are not read: {printable(', '.join(ignored), 200)}", len(ignored)),
         )
         if count
     ]  # fmt: skip
     return Battles.build(
-        Benchmark(path.stem and _io.clean(path.stem), format="pairs", baselines=_baselines(games)),
+        Benchmark(path.stem and _io.clean(path.stem), format="pairs", baselines=baselines),
         games=games,
         answers=answers,
         prompts=prompts,

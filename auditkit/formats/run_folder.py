@@ -5,16 +5,26 @@
 ``notes.jsonl`` that have rows, each with exactly the columns of its table (`auditkit.records`). `answer` and
 `opponent_answer` number the rows of ``answers.jsonl`` from 0 (-1: not recorded); null is a missing number. Other
 files of the folder are not read. What is written is read back equal, and equal recordings are equal bytes.
+
+Where ``run.toml`` has a line ``tables = "tables-…"``, the tables lie in that folder beside it: `publish` writes a new
+one and then replaces ``run.toml``, so that a reader, and a crash, meet the old recording or the new one and no mixture.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import math
+import os
+import re
+import shutil
+import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, cast, get_args
 
 from auditkit.errors import InputError, printable
 from auditkit.formats import _io
@@ -36,7 +46,7 @@ from auditkit.records import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA", "TITLE", "read", "recognise", "write"]
+__all__ = ["SCHEMA", "TITLE", "publish", "read", "recognise", "write"]
 
 TITLE: Final = "run folder of auditkit (run.toml)"
 SCHEMA: Final = "auditkit.run/1"
@@ -54,6 +64,7 @@ _TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 _PLAIN: Final[Mapping[str, set[type]]] = {"str": {str}, "int64": {int}, "float64": {float, type(None)}}
 _MAX_RUN: Final = 1 << 20
+_TABLES_FOLDER: Final = re.compile(r"tables-[0-9a-f]{16}")
 Subject = Literal["submissions", "judge"]
 
 
@@ -74,7 +85,8 @@ def _field(table: Mapping[str, object], name: str, kind: type, default: object, 
     return _io.clean(value) if isinstance(value, str) else value
 
 
-def _benchmark(path: Path) -> Benchmark:
+def _run(path: Path) -> tuple[Benchmark, Path]:
+    """Return what ``run.toml`` says: the benchmark, and the folder that holds the tables."""
     with _io.open_file(path) as handle:
         raw = handle.read(_MAX_RUN + 1)
     if len(raw) > _MAX_RUN:
@@ -95,7 +107,10 @@ def _benchmark(path: Path) -> Benchmark:
     expected = _field(table, "expected", int, 0, path)
     if not all(isinstance(name, str) for name in baselines) or not 0 <= expected < 2**63:
         raise InputError("expected a list of names in 'baselines' and a count in 'expected'", path=path)
-    return Benchmark(
+    tables = _field(content, "tables", str, "", path)
+    if tables and not _TABLES_FOLDER.fullmatch(tables):
+        raise InputError("field 'tables': expected the name of a folder of tables", path=path)
+    benchmark = Benchmark(
         _field(table, "name", str, "", path),
         version=_field(table, "version", str, "", path),
         format=_field(table, "format", str, "run_folder", path),
@@ -104,6 +119,7 @@ def _benchmark(path: Path) -> Benchmark:
         subject=cast(Subject, subject),
         simulated=_field(table, "simulated", bool, False, path),
     )
+    return benchmark, path.parent / tables
 
 
 def _whole(record: dict[str, object], name: str, path: Path, where: str) -> int:
@@ -171,10 +187,10 @@ def read(path: Path) -> Battles:
     Raises:
         InputError: A file that cannot be read, or a record that has not exactly its table's fields and types.
     """
-    folder = path if path.is_dir() else path.parent
-    benchmark = _benchmark(folder / _RUN)
+    run = path / _RUN if path.is_dir() else path
+    benchmark, folder = _run(run)
     tables: dict[str, pd.DataFrame] = {}
-    inputs = [_io.fingerprint(folder / _RUN, 1)]
+    inputs = [_io.fingerprint(run, 1)]
     for name, columns in _TABLES.items():
         file = folder / f"{name}.jsonl"
         if file.exists():
@@ -204,10 +220,11 @@ def _quoted(text: str) -> str:
     return json.dumps(_io.clean(text), ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
-def _toml(benchmark: Benchmark) -> str:
+def _toml(benchmark: Benchmark, tables: str = "") -> str:
     baselines = ", ".join(map(_quoted, sorted(benchmark.baselines)))
+    where = f"tables = {_quoted(tables)}\n" if tables else ""
     return (
-        f"schema = {_quoted(SCHEMA)}\n\n[benchmark]\n"
+        f"schema = {_quoted(SCHEMA)}\n{where}\n[benchmark]\n"
         f"name = {_quoted(benchmark.name)}\n"
         f"version = {_quoted(benchmark.version)}\n"
         f"format = {_quoted(benchmark.format)}\n"
@@ -230,16 +247,89 @@ def _lines(table: pd.DataFrame, columns: Mapping[str, str]) -> list[str]:
     ]
 
 
-def write(battles: Battles, path: Path) -> None:
-    """Write a run folder; a table without rows gets no file. Equal recordings give equal bytes."""
+def _files(battles: Battles) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name and the lines of every table that has rows."""
     notes = frame(_NOTE_COLUMNS, {name: [getattr(note, name) for note in battles.notes] for name in _NOTE_COLUMNS})
     tables = {
         "prompts": battles.prompts, "answers": battles.answers, "games": battles.games, "ratings": battles.ratings,
         "counts": battles.tables, "dropped": battles.dropped, "notes": notes,
     }  # fmt: skip
-    path.mkdir(parents=True, exist_ok=True)
-    (path / _RUN).write_text(_toml(battles.benchmark), encoding="utf-8", newline="\n")
     for name, columns in _TABLES.items():
         if len(tables[name]):
-            with (path / f"{name}.jsonl").open("w", encoding="utf-8", newline="\n") as handle:
-                handle.writelines(_lines(tables[name], columns))
+            yield f"{name}.jsonl", _lines(tables[name], columns)
+
+
+def write(battles: Battles, path: Path) -> None:
+    """Write a run folder; a table without rows gets no file. Equal recordings give equal bytes."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / _RUN).write_text(_toml(battles.benchmark), encoding="utf-8", newline="\n")
+    for name, lines in _files(battles):
+        with (path / name).open("w", encoding="utf-8", newline="\n") as handle:
+            handle.writelines(lines)
+
+
+def publish(battles: Battles, path: Path, record: str = "") -> None:
+    """Write or replace the recording in a run folder that may be in use: whole or not at all.
+
+    Args:
+        battles: What to write.
+        path: The run folder; what else lies in it stays.
+        record: More of ``run.toml``, as TOML tables: how the recording was made. Readers do not look at it.
+
+    Raises:
+        OSError: The folder cannot be written; what was there before is still there.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with _alone(path):
+        for left in path.glob(".tables-*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(dir=path, prefix=".tables-"))
+        try:
+            digest = hashlib.sha256()
+            for name, lines in _files(battles):
+                with (scratch / name).open("wb") as handle:
+                    for line in lines:
+                        data = line.encode()
+                        digest.update(data)
+                        handle.write(data)
+                    _settle(handle)
+                digest.update(f"\0{name}\0".encode())
+            scratch.chmod(0o755)
+            tables = f"tables-{digest.hexdigest()[:16]}"
+            if not (path / tables).exists():
+                scratch.replace(path / tables)
+            _replace(path / _RUN, _toml(battles.benchmark, tables) + record)
+            for old in path.glob("tables-*"):
+                if old.name != tables and _TABLES_FOLDER.fullmatch(old.name):
+                    shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _settle(handle: BinaryIO) -> None:
+    """Put what was written on the disk, before anything points to it."""
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: processes that share a run take turns."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, text: str) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with scratch.open("wb") as handle:
+            handle.write(text.encode())
+            _settle(handle)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -224,9 +224,7 @@ def _check_template(spec: JudgeSpec, number: int, template: Template, refuse: Re
         except TemplateProblem as error:
             refuse(where, f"{error} (tried with {_described(shape)})")
         shown = {name.partition(".")[0] for group in layout.names for name in group}
-        for name in sorted(
-            (needed | {"question"} | ({"item"} if shape.item is None and _asks(spec) else set())) - shown
-        ):
+        for name in sorted((needed | {"question"} | ({"item"} if spec.mode == "checklist" else set())) - shown):
             refuse(where, f"never shows {name}")
         if template.reference and "reference" not in shown:
             refuse(where, "is for prompts with a reference and never shows it")
@@ -234,13 +232,9 @@ def _check_template(spec: JudgeSpec, number: int, template: Template, refuse: Re
         refuse(f"{where}.messages", "two messages are the same")
 
 
-def _asks(spec: JudgeSpec) -> bool:
-    return spec.mode == "checklist"
-
-
 def _shapes(spec: JudgeSpec, template: Template) -> Iterator[Shape]:
     """Yield the shapes that a template must be able to render: each optional value there or not."""
-    turns = {"one": (1,), "many": (2, 3), None: (1, 2)}[template.turns]
+    turns = {"one": (1,), "many": (2,), None: (1, 2)}[template.turns]
     for n in turns:
         references = (n,) if template.reference else (0, n)
         for reference in references:

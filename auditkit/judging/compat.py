@@ -28,7 +28,8 @@ __all__ = ["COMPAT", "label_interval"]
 
 DOUBLE: Final = r"\[\[([AB<>=]+)\]\]"
 SINGLE: Final = r"\[([AB<>=]+)\]"
-_NUMBERS: Final = (re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]"))
+# The same language as upstream's ``\\d+\\.?\\d*``, which is quadratic on a long run of digits.
+_NUMBERS: Final = (re.compile(r"\[\[(\d+(?:\.\d*)?)\]\]"), re.compile(r"\[(\d+(?:\.\d*)?)\]"))
 _FENCED: Final = re.compile(r"```json(.*?)```", re.DOTALL)
 
 
@@ -94,51 +95,51 @@ def _wb_json(spec: JudgeSpec, completion: Completion, earlier: Sequence[str]) ->
 
 
 def label_interval(
-    listed: Mapping[str, float], first: str, second: str, floor: float, rest: float
+    first: float | None, second: float | None, listed: Sequence[float], rest: float
 ) -> tuple[float, float]:
     """Return the interval that surely holds P(first) / (P(first) + P(second)).
 
     Args:
-        listed: Probability of each of the two labels that is listed; at least one.
-        first: The label in the numerator.
-        second: The other one.
-        floor: Probability of the least likely token that is listed: no other token is likelier.
+        first: Log-probability of the first label; None if it is not listed.
+        second: The same of the second. Not both may be None.
+        listed: Probabilities of the tokens that the provider lists: no other token is likelier than the least of them.
         rest: Probability that is left for tokens that are not listed.
 
     Returns:
         Lowest and highest value; equal where both labels are listed.
     """
-    if first in listed and second in listed:
-        total = listed[first] + listed[second]
-        share = listed[first] / total if total > 0 else 0.5
+    if first is not None and second is not None:
+        gap = second - first
+        share = 1.0 / (1.0 + math.exp(gap)) if gap < 700 else 0.0
         return share, share
-    unseen = max(0.0, min(floor, rest))
-    known = listed.get(first, listed.get(second, 0.0))
-    near = known / (known + unseen) if known + unseen > 0 else 0.5
-    return (near, 1.0) if first in listed else (0.0, 1.0 - near)
+    known = math.exp(first if first is not None else second or 0.0)
+    unseen = max(0.0, min(min(listed, default=1.0), rest))
+    near = known / (known + unseen) if known > 0 else 0.5
+    return (near, 1.0) if first is not None else (0.0, 1.0 - near)
 
 
 def _ae_logprob(spec: JudgeSpec, completion: Completion, earlier: Sequence[str]) -> Parsed:
-    tokens = completion.logprobs
+    tokens, labels = completion.logprobs, spec.verdict.labels
     if not tokens:
         return unparsed("no log-probabilities came back", retry=False)
-    top = tokens[0].top
-    labels = spec.verdict.labels
+    top = dict(tokens[0].top)
+    if any(math.isnan(x) or x > 1e-3 for x in top.values()):
+        return unparsed("a log-probability above 0, or not a number", retry=False)
     first = next(label for label, meaning in labels.items() if meaning.outcome == 1.0)
     second = next(label for label in labels if label != first)
-    listed = {token: math.exp(min(logprob, 0.0)) for token, logprob in top if token in labels}
-    if not listed:
+    a, b = top.get(first), top.get(second)
+    if (a is None or a == -math.inf) and (b is None or b == -math.inf):
         return unparsed(f"neither {first!r} nor {second!r} among the {len(top)} likeliest tokens", retry=False)
-    every = [math.exp(min(logprob, 0.0)) for _, logprob in top]
-    low, high = label_interval(listed, first, second, min(every), 1.0 - sum(every))
-    a, b = listed.get(first, 0.0), listed.get(second, 0.0)
-    outcome = a / (a + b) if a + b > 0 else 0.5
-    label = first if a > b else second
+    every = [math.exp(x) for x in top.values()]
+    low, high = label_interval(a, b, every, 1.0 - sum(every))
+    outcome, reason = low, ""
+    if a is None or b is None:
+        missing, outcome = (first, 0.0) if a is None else (second, 1.0)
+        reason = f"{missing!r} is not among the {len(top)} likeliest tokens: AlpacaEval takes it as impossible"
+    likelier = a is not None and (b is None or a > b)
     if spec.verdict.binarize:
-        outcome = low = high = float(a > b)
-    missing = [x for x in (first, second) if x not in listed]
-    reason = f"{missing[0]!r} is not among the {len(top)} likeliest tokens: AlpacaEval takes it as impossible"
-    return Parsed(True, label, outcome=outcome, low=low, high=high, reason=reason if missing else "")
+        outcome = low = high = float(likelier)
+    return Parsed(True, first if likelier else second, outcome=outcome, low=low, high=high, reason=reason)
 
 
 def _ae_ranking(spec: JudgeSpec, completion: Completion, earlier: Sequence[str]) -> Parsed:

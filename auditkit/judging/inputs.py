@@ -20,11 +20,12 @@ from typing import Final
 
 from auditkit.errors import InputError, UnknownFormat, printable
 from auditkit.formats import _io, read
+from auditkit.formats._arena_hard import BASELINES, FIRST
 from auditkit.judging.calls import Message
 from auditkit.records import Input
 from auditkit.text import split_trace
 
-__all__ = ["Answer", "Prompt", "Prompts", "read_answers", "read_prompts"]
+__all__ = ["Answer", "Prompt", "Prompts", "Recorded", "read_answers", "read_prompts"]
 
 _IDS: Final = ("uid", "question_id", "prompt_id", "session_id", "id")
 _TEXTS: Final = ("prompt", "instruction", "question", "text")
@@ -198,9 +199,8 @@ def _kind(record: Mapping[str, object]) -> tuple[str, str]:
     turns = record.get("turns")
     if isinstance(turns, list) and turns and isinstance(turns[0], str) and "question_id" in record:
         return "mt_bench", ""
-    if "cluster" in record or record.get("category") in ("hard_prompt", "creative_writing", "arena-hard-v0.1"):
-        if "uid" in record or "question_id" in record:
-            return "arena_hard", "v0.1" if record.get("category") == "arena-hard-v0.1" else "v2.0"
+    if record.get("category") in BASELINES and ("uid" in record or "question_id" in record):
+        return "arena_hard", "v0.1" if record.get("category") == FIRST else "v2.0"
     return "", ""
 
 
@@ -260,6 +260,15 @@ def _recorded_prompts(path: Path) -> Prompts:
 # --- answers --------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """One model's recorded answers by prompt id, in the benchmark's order, and the files that they were read from."""
+
+    model: str
+    answers: Mapping[str, Answer]
+    inputs: tuple[Input, ...]
+
+
 @dataclass
 class _Answers:
     """Answers met so far, by the model that a record names and by prompt."""
@@ -281,11 +290,11 @@ def _answer_texts(record: Mapping[str, object], path: Path, where: str) -> tuple
         if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
             raise InputError("field 'messages': expected a list of objects", path=path, record=where)
         contents = [m.get("content") for m in messages if m.get("role") == "assistant"]
-        texts = [c.get("answer") if isinstance(c, dict) else c for c in contents]
+        said = [c.get("answer") if isinstance(c, dict) else c for c in contents]
         thoughts = [str(c["thought"]) for c in contents if isinstance(c, dict) and isinstance(c.get("thought"), str)]
-        if not texts or any(text is None for text in texts):
+        if not said or any(text is None for text in said):
             return None
-        return _list_of_texts(texts, "messages", path, where), "\n".join(thoughts)
+        return _list_of_texts(said, "messages", path, where), "\n".join(thoughts)
     if "choices" in record:
         choices = record["choices"]
         first = choices[0] if isinstance(choices, list) and choices else None
@@ -343,22 +352,20 @@ def _answer_recording(path: Path, found: _Answers) -> None:
     for model, key, turn, text, trace, finish in battles.answers[columns].itertuples(index=False):
         parts.setdefault((str(model), str(key)), []).append((int(turn), str(text), str(trace), str(finish)))
     for (model, key), rows in parts.items():
-        first = {turn: row for turn, *row in reversed(sorted(rows, key=lambda r: r[0]))}
+        first = {turn: row for turn, *row in sorted(rows, key=lambda r: r[0], reverse=True)}
         ordered = [first[turn] for turn in sorted(first)]
         found.add(model, key, [r[0] for r in ordered], "\n".join(r[1] for r in ordered if r[1]), ordered[-1][2])
     found.inputs += battles.inputs
 
 
-def read_answers(path: Path, model: str, prompts: Sequence[Prompt]) -> tuple[dict[str, Answer], tuple[Input, ...]]:
+def read_answers(path: Path, prompts: Sequence[Prompt], model: str = "") -> Recorded:
     """Read one model's recorded answers.
 
     Args:
         path: A file of answers or a recording.
-        model: Whose answers. Where the file names one model only, or none, it is that one under any name.
         prompts: The benchmark.
-
-    Returns:
-        Answer by prompt id, in the benchmark's order, for those prompts that have one; and the files read.
+        model: Whose answers. Where the file names one model only, or none, it is that one under any name. "": the
+            only one there is.
 
     Raises:
         InputError: Nothing there, several models of which none is `model`, an answer with the wrong number of turns,
@@ -373,13 +380,14 @@ def read_answers(path: Path, model: str, prompts: Sequence[Prompt]) -> tuple[dic
     if not named:
         raise InputError("no answers", path=path)
     if model not in named and len(named) > 1:
+        wanted = f", none of them {printable(model, 60)!r}" if model else ""
         raise InputError(
-            f"answers of several models, none of them {printable(model, 60)!r}: "
-            + ", ".join(printable(name, 40) for name in sorted(named)[:10]),
+            f"answers of several models{wanted}: {', '.join(printable(name, 40) for name in sorted(named)[:10])}",
             path=path,
-            mend="name the model as the file does",
+            mend="name the model as the file does" if model else "give each model a file of its own",
         )
-    own = named.get(model) or next(iter(named.values()))
+    theirs = model if model in named else next(iter(named))
+    own = named[theirs]
     answers: dict[str, Answer] = {}
     for prompt in prompts:
         answer = own.get(prompt.id) or own.get(_io.prompt_key(prompt.text))
@@ -387,13 +395,14 @@ def read_answers(path: Path, model: str, prompts: Sequence[Prompt]) -> tuple[dic
             continue
         if len(answer.turns) != len(prompt.turns):
             raise InputError(
-                f"{len(answer.turns)} turns, but the prompt has {len(prompt.turns)}", path=path,
+                f"{len(answer.turns)} turns, but the prompt has {len(prompt.turns)}",
+                path=path,
                 record=f"answer to {printable(prompt.id, 60)!r}",
-            )  # fmt: skip
+            )
         answers[prompt.id] = answer
     if not answers:
         raise InputError("none of these answers is to a prompt of the benchmark", path=path)
-    return answers, tuple(found.inputs)
+    return Recorded(model or theirs or path.stem, answers, tuple(found.inputs))
 
 
 def _is_recording(path: Path) -> bool:

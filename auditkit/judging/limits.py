@@ -2,8 +2,9 @@
 
 Concurrency adapts by additive increase and multiplicative decrease (Chiu and Jain 1989, *Computer Networks* 17): a
 window of calls that all succeed adds one; a refusal (429) cuts to 0.7, once for all the calls that were in flight
-together. As in TCP, growth is quicker below nine tenths of the level that was last refused. A 5xx, a time-out or a
-dropped connection says nothing about our share of the server: it only stops growth for ten seconds.
+together. As in CUBIC (RFC 9438, section 4), the level that was last refused is remembered: growth is quick well below
+it and slow around it. A 5xx, a time-out or a dropped connection says nothing about our share of the server: it only
+stops growth for ten seconds.
 
 Requests and tokens a minute are token buckets that hold at most one or two seconds' worth, so that starts are spread
 over the minute. What a provider says in its headers (`Allowance`, `Retry-After`) holds back new starts, for at most a
@@ -29,7 +30,8 @@ LONGEST_HOLD: Final = 60.0
 """Seconds that new starts are held back at most on a provider's word, before one call is tried again."""
 
 _DECREASE: Final = 0.7
-_QUICK: Final = 4.0  # calls added per clean window while well below the level that was last refused
+_NEAR: Final = (0.9, 1.1)  # shares of the level that was last refused between which growth is slow
+_BELOW, _AROUND, _ABOVE = 4.0, 0.25, 1.0  # calls added per clean window: below, between and above these
 _GROWTH_PAUSE: Final = 10.0  # seconds without growth after a fault that is no refusal
 _MINUTE: Final = 60.0
 _TICK: Final = 1e-6  # seconds; a shorter wait is rounding, which no clock resolves
@@ -231,8 +233,12 @@ class Limits:
         # Success while slots are free says nothing about a level that was never reached.
         if now < self._grow_after or self._in_flight < int(self._allowed):
             return
-        step = _QUICK if self._allowed < 0.9 * self._refused_at else 1.0
-        self._allowed = min(float(self._cap), self._allowed + step / self._allowed)
+        near, beyond = (share * self._refused_at for share in _NEAR)
+        if self._allowed < near:
+            self._allowed = min(near, self._allowed + _BELOW / self._allowed)
+        else:
+            step = _AROUND if self._allowed < beyond else _ABOVE
+            self._allowed = min(float(self._cap), self._allowed + step / self._allowed)
 
     def _settle(self, tokens: int, done: Completion, now: float) -> None:
         used = (done.usage.tokens_in or 0) + (done.usage.tokens_out or 0)

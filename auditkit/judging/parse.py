@@ -21,9 +21,10 @@ from auditkit.judging.spec import Item, JudgeSpec
 __all__ = ["Parsed", "combine", "parse_verdict"]
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-_DECORATION: Final = " \t\r*_`\"'.:$#>-"
+_DECORATION: Final = " \t\r*_`\"'.:$"
 _FENCE: Final = re.compile(r"```(?:json)?[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
 _LONGEST: Final = 1 << 20
+_LONGEST_LABEL: Final = 80
 
 
 def parse_verdict(
@@ -64,7 +65,7 @@ def _written(pattern: str) -> re.Pattern[str] | None:
     before, after = (part.strip() for part in pattern.split("{label}"))
     if not before and not after:
         return None
-    inner = f"[^{re.escape(after[0])}]*?" if after else r"\S+"
+    inner = f"[^{re.escape(after[0])}]{{0,{_LONGEST_LABEL}}}?" if after else rf"\S{{1,{_LONGEST_LABEL}}}"
     return re.compile(re.escape(before) + f"({inner})" + re.escape(after))
 
 
@@ -72,10 +73,9 @@ def _from_final_line(spec: JudgeSpec, text: str) -> Parsed:
     verdict = spec.verdict
     line = next(line for line in reversed(text.split("\n")) if line.strip())
     pattern = _written(verdict.written)
-    if pattern is None:
-        found = [line.strip(_DECORATION)]
-    else:
-        found = [hit.strip() for hit in pattern.findall(line)]
+    found = [line.strip()] if pattern is None else [hit.strip() for hit in pattern.findall(line)]
+    if not verdict.written.partition("{label}")[2].strip():
+        found = [x if x in verdict.labels else x.strip(_DECORATION) for x in found]
     if not found:
         return unparsed("no verdict on the final line")
     if len(found) > 1:
@@ -161,29 +161,33 @@ def _from_logprobs(spec: JudgeSpec, completion: Completion) -> Parsed:
     lists is at most as likely as the least likely of those, and as what is left of 1: the outcome reported is the end
     of that interval which is nearer to a half, and it is marked as a bound. Neither listed: no verdict.
     """
-    labels = spec.verdict.labels
-    token = next((t for t in completion.logprobs or () if t.token.strip() or not t.token), None)
+    labels, tokens = spec.verdict.labels, completion.logprobs or ()
+    token = next((t for t in tokens if t.token.strip()), tokens[0] if tokens else None)
     if token is None:
         return unparsed("no log-probabilities came back", retry=False)
-    top = dict(token.top)
-    top.setdefault(token.token, token.logprob)
-    if any(math.isnan(logprob) for logprob in top.values()):
-        return unparsed("a log-probability is not a number")
-    every = {text: math.exp(min(logprob, 0.0)) for text, logprob in top.items()}
+    top = {token.token: token.logprob} | dict(token.top)
+    if any(math.isnan(x) or x > 1e-3 for x in top.values()):
+        return unparsed("a log-probability above 0, or not a number")
     listed: dict[str, float] = {}
-    for text, probability in every.items():
-        if text.strip() in labels:
-            listed[text.strip()] = listed.get(text.strip(), 0.0) + probability
+    for text, logprob in top.items():
+        label = text.strip()
+        if label in labels and logprob > -math.inf:
+            listed[label] = _log_sum(listed[label], logprob) if label in listed else logprob
     first = next(label for label, meaning in labels.items() if meaning.outcome == 1.0)
     second = next(label for label in labels if label != first)
-    if not listed or sum(listed.values()) <= 0:
-        return unparsed(f"neither {first!r} nor {second!r} among the {len(every)} likeliest tokens")
-    low, high = label_interval(listed, first, second, min(every.values()), 1.0 - sum(every.values()))
+    if not listed:
+        return unparsed(f"neither {first!r} nor {second!r} among the {len(top)} likeliest tokens")
+    rest = 1.0 - sum(math.exp(x) for x in top.values())
+    low, high = label_interval(listed.get(first), listed.get(second), [math.exp(x) for _, x in token.top], rest)
     outcome = min(max(0.5, low), high)
     label = max(listed, key=lambda x: listed[x])
     missing = [x for x in (first, second) if x not in listed]
-    reason = f"{missing[0]!r} is not among the {len(every)} likeliest tokens: the outcome is a bound" if missing else ""
-    return Parsed(True, label, outcome=outcome, weight=1.0, low=low, high=high, reason=reason)
+    reason = f"{missing[0]!r} is not among the {len(top)} likeliest tokens: the outcome is a bound" if missing else ""
+    return Parsed(True, label, outcome=outcome, weight=labels[label].weight, low=low, high=high, reason=reason)
+
+
+def _log_sum(a: float, b: float) -> float:
+    return max(a, b) + math.log1p(math.exp(-abs(a - b)))
 
 
 # --- several verdicts, one answer -----------------------------------------------------------------------------------
@@ -217,4 +221,6 @@ def combine(spec: JudgeSpec, verdicts: Sequence[Parsed], items: Sequence[Item]) 
         return Parsed(False, reason=reason, low=low, high=high, parts=tuple(parts))
     shares = [1.0 - x if i.polarity == "against" else x for (_, x), i in zip(parts, items, strict=True)]
     score = sum(x * i.weight for x, i in zip(shares, items, strict=True)) / total
+    if not any(verdict.bound for verdict in verdicts):
+        low = high = score
     return Parsed(True, f"{score:g}", score=score, low=low, high=high, parts=tuple(parts))

@@ -130,6 +130,7 @@ def estimate(
     """Price `calls` calls that use this many tokens each; None if the price is not known.
 
     Long-context prices apply to the whole call once its prompt passes the table's step, as providers bill it.
+    Discounts for batches and for times of day are not applied.
 
     Args:
         model: As in a `Request`: ``openai/gpt-4.1``, ``litellm/anthropic/claude-…``.

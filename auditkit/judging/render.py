@@ -182,14 +182,14 @@ def render(
     ideal = ideal[: len(asked)] if with_reference else ()
     if nonce is not None and not _NONCE.fullmatch(nonce):
         raise ValueError("a nonce is 8 to 64 hexadecimal digits")
+    if nonce and (spec.fence != "tags" or spec.rendering != "jinja"):
+        raise InputError(f"judge {spec.name} uses its own delimiters: they cannot carry a nonce")
     if spec.rendering != "jinja":
         return _rendered_upstream(spec, template, asked, shown, ideal, checklist, history)
 
     items = items_of(spec, checklist)
     if spec.mode in ("checklist", "principles") and (item is None or not 0 <= item < len(items)):
         raise ValueError(f"item must be the number of one of the {len(items)} items")
-    if nonce and spec.fence != "tags":
-        raise InputError(f"judge {spec.name} uses its own delimiters: they cannot carry a nonce")
     own = spec.mode == "principles"
     if spec.mode == "criteria" and not items:
         raise InputError(f"judge {spec.name} has no criteria of its own, and the prompt has no checklist")
@@ -206,6 +206,9 @@ def render(
         layout = lay_out(spec, template, shape, nonce or "")
     except TemplateProblem as error:
         raise InputError(f"judge {spec.name}: {error}") from error
+    last = f"{'answer_a' if spec.pairwise else 'answer'}.{len(asked)}"
+    if not any(last in names for names in layout.names):
+        raise InputError(f"judge {spec.name} never shows turn {len(asked)} of a prompt")
     messages, slots, cut = [], [], []
     for k, (role, literals, names) in enumerate(zip(layout.roles, layout.literals, layout.names, strict=True)):
         parts, length = [literals[0]], len(literals[0])

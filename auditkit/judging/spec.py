@@ -333,11 +333,15 @@ def load_judge(name: str | Path) -> JudgeSpec:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
+def _line(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _string(text: str) -> str:
     if "\n" not in text:
-        return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-    body = json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f").replace("\\n", "\n")
-    return f'"""\n{body}"""'
+        return _line(text)
+    lines = [_line(line)[1:-1] for line in text.split("\n")]
+    return '"""\n' + "\n".join(lines) + '"""'
 
 
 def _value(value: Json) -> str:
@@ -348,7 +352,7 @@ def _value(value: Json) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, dict):
-        inner = ", ".join(f"{json.dumps(k, ensure_ascii=False)} = {_value(v)}" for k, v in value.items())
+        inner = ", ".join(f"{_line(k)} = {_value(v)}" for k, v in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, Sequence):
         return f"[{', '.join(_value(v) for v in value)}]"
@@ -366,7 +370,7 @@ def to_toml(spec: JudgeSpec) -> str:
         ):
             continue
         if isinstance(value, dict):
-            tables += ["", f"[{key}]", *(f"{_string(k)} = {_value(v)}" for k, v in value.items() if v is not None)]
+            tables += ["", f"[{key}]", *(f"{_line(k)} = {_value(v)}" for k, v in value.items() if v is not None)]
         else:
             lines.append(f"{key} = {_value(value)}")
     verdict = asdict(spec.verdict)
@@ -379,7 +383,7 @@ def to_toml(spec: JudgeSpec) -> str:
         if k == "parser" or getattr(spec.verdict, k) != getattr(plain, k)
     ]
     if labels:
-        tables += ["", "[verdict.labels]", *(f"{_string(k)} = {_value(v)}" for k, v in labels.items())]
+        tables += ["", "[verdict.labels]", *(f"{_line(k)} = {_value(v)}" for k, v in labels.items())]
     for item in spec.items:
         tables += ["", "[[items]]", *(f"{k} = {_value(v)}" for k, v in asdict(item).items())]
     for template in spec.templates:

@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 __all__ = ["Opaque", "TemplateProblem", "check_syntax", "escape_braces", "pieces"]
 
@@ -34,7 +35,7 @@ class Opaque:
     def _refuse(self, *_: object) -> NoReturn:
         raise TemplateProblem(f"{self.name} can only be shown, or tested with `is defined`")
 
-    __str__ = __repr__ = __format__ = __bool__ = __len__ = __iter__ = __getitem__ = _refuse  # type: ignore[assignment]
+    __str__ = __repr__ = __format__ = __bool__ = __len__ = __iter__ = __getitem__ = _refuse
     __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _refuse
 
 
@@ -78,15 +79,18 @@ def check_syntax(text: str, known: frozenset[str]) -> frozenset[str]:
         raise TemplateProblem("a NUL character")
     try:
         tree = _PLAIN.parse(text)
-        _PLAIN.compile(text)
+        for node in tree.find_all(nodes.Node):
+            if not isinstance(node, _NODES):
+                kind = type(node).__name__.lower()
+                raise TemplateProblem(
+                    f"line {node.lineno}: {kind} is not allowed here; values, loops and conditions are"
+                )
+        # Only now: compiling computes constants, and 'a' * 10**9 is one.
+        _PLAIN.compile(tree)
     except TemplateSyntaxError as error:
         raise TemplateProblem(f"line {error.lineno}: {error.message}") from error
     except RecursionError as error:
         raise TemplateProblem("nested too deeply") from error
-    for node in tree.find_all(nodes.Node):
-        if not isinstance(node, _NODES):
-            kind = type(node).__name__.lower()
-            raise TemplateProblem(f"line {node.lineno}: {kind} is not allowed here; values, loops and conditions are")
     used = frozenset(meta.find_undeclared_variables(tree))
     for name in sorted(used - known):
         raise TemplateProblem(f"{name} is not a variable of this judge; there are: {', '.join(sorted(known))}")

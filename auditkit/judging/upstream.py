@@ -151,6 +151,7 @@ def _format_values(
 
 def _fill_format(spec: JudgeSpec, template: Template, values: Mapping[str, str]) -> Filled:
     messages, literals, names, filled = [], [], [], []
+    turns = sum(name.startswith("question_") for name in values)
     for message in template.messages:
         split = ((message.text,), ()) if message.role == "system" else format_fields(message.text)
         for name in split[1]:
@@ -162,6 +163,9 @@ def _fill_format(spec: JudgeSpec, template: Template, values: Mapping[str, str])
         literals.append(split[0])
         names.append(split[1])
         filled.append(inside)
+    last = {"ANSWER_A", f"answer_{turns}", f"answer_a_{turns}", *(("answer", "answer_a") if turns == 1 else ())}
+    if not any(last & set(group) for group in names):
+        raise InputError(f"judge {spec.name} never shows turn {turns} of a prompt")
     return Filled(tuple(messages), tuple(literals), tuple(names), tuple(filled))
 
 

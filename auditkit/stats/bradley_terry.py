@@ -37,7 +37,7 @@ Codes = NDArray[np.int64]
 
 _BLOCK: Final = 1 << 16  # rows a pass holds at once: its temporaries stay in cache, memory does not grow with rows
 _START_ROWS: Final = 100_000  # rows of the rough fit that starts the exact one
-_STEP_TOLERANCE: Final = 1e-8  # Newton's error is the square of its last step
+_STEP_TOLERANCE: Final = 1e-5  # Newton's error is about the square of its last step
 _MAX_ITERATIONS: Final = 60
 _DIVERGED: Final = 30.0  # log-odds beyond which a coefficient is on its way to infinity
 
@@ -294,7 +294,7 @@ def fit(
         check_connected(wins, names)
     ratings, step, iterations, gradient = _fit_counts(wins, ridge)
     p = 1.0 / (1.0 + np.exp(ratings[None, :] - ratings[:, None]))
-    residual = outcome - p.ravel()[a * n_models + b]
+    residual = outcome - p.ravel().take(a * n_models + b)
     if weights is not None:
         residual = residual * weights
     meat, n_clusters = score_products(a, b, residual, np.empty((len(a), 0)), clusters, n_models)
@@ -308,7 +308,7 @@ class _Rows:
 
     pair: Codes
     outcome: Floats
-    X: Floats
+    columns: Floats  # the features, shape (p, n): whole columns are what NumPy is fast with
     weights: Floats | None
     n_models: int
     ridge: Floats
@@ -319,7 +319,7 @@ class _Rows:
         return _Rows(
             np.ascontiguousarray(self.pair[rows]),
             np.ascontiguousarray(self.outcome[rows]),
-            np.ascontiguousarray(self.X[rows]),
+            np.ascontiguousarray(self.columns[:, rows]),
             None if self.weights is None else np.ascontiguousarray(self.weights[rows]),
             self.n_models,
             np.maximum(self.ridge, 1.0),
@@ -327,16 +327,16 @@ class _Rows:
 
     def evaluate(self, params: Floats, residual: Floats) -> _Step:
         """Return loss, gradient and Hessian at `params`; fill `residual` with the weighted residuals."""
-        m, p, cells = self.n_models, self.X.shape[1], self.n_models * self.n_models
+        m, p, cells = self.n_models, len(self.columns), self.n_models * self.n_models
         ratings, beta = params[:m], params[m:]
         table = (ratings[:, None] - ratings[None, :]).ravel()
         by_pair = np.zeros((2 + p, cells))
         curve_xx, gradient_x, loss = np.zeros((p, p)), np.zeros(p), 0.0
         for start in range(0, len(self.pair), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            pair, X, y = self.pair[rows], self.X[rows], self.outcome[rows]
-            gap = table[pair]
-            gap += X @ beta
+            pair, columns, y = self.pair[rows], self.columns[:, rows], self.outcome[rows]
+            gap = table.take(pair)
+            gap += beta @ columns
             small = np.exp(-np.abs(gap))
             p_win = np.where(gap >= 0, 1.0, small)
             small += 1.0
@@ -354,11 +354,11 @@ class _Rows:
             loss += float(part.sum())
             by_pair[0] += np.bincount(pair, weights=left, minlength=cells)
             by_pair[1] += np.bincount(pair, weights=p_win, minlength=cells)
-            curved = X * p_win[:, None]
+            curved = columns * p_win
             for j in range(p):
-                by_pair[2 + j] += np.bincount(pair, weights=curved[:, j], minlength=cells)
-            curve_xx += curved.T @ X
-            gradient_x += left @ X
+                by_pair[2 + j] += np.bincount(pair, weights=curved[j], minlength=cells)
+            curve_xx += curved @ columns.T
+            gradient_x += columns @ left
         square = by_pair.reshape(2 + p, m, m)
         gradient = np.concatenate([square[0].sum(axis=0) - square[0].sum(axis=1), -gradient_x]) + self.ridge * params
         hessian = np.empty((m + p, m + p))
@@ -416,7 +416,7 @@ def fit_contextual(
         check_connected(win_matrix(a, b, outcome, n_models, weights), names)
     p = X.shape[1]
     penalty = np.concatenate([np.full(n_models, ridge[0]), np.full(p, ridge[1])])
-    rows = _Rows(a * n_models + b, outcome, np.ascontiguousarray(X, dtype=np.float64), weights, n_models, penalty)
+    rows = _Rows(a * n_models + b, outcome, np.ascontiguousarray(X.T, dtype=np.float64), weights, n_models, penalty)
     residual = np.empty(len(a))
     total = float(len(a) if weights is None else weights.sum())
     start = np.zeros(n_models + p)
@@ -427,7 +427,7 @@ def fit_contextual(
         start[:n_models] -= start[:n_models].mean()
     free_shift = 0 if ridge[0] > 0 else n_models
     params, step, iterations, gradient = _newton(lambda at: rows.evaluate(at, residual), start, free_shift, total)
-    meat, n_clusters = score_products(a, b, residual, rows.X, clusters, n_models)
+    meat, n_clusters = score_products(a, b, residual, rows.columns.T, clusters, n_models)
     covariance = _sandwich(step.hessian, meat, n_clusters, free_shift)
     return BradleyTerry(
         params[:n_models], params[n_models:], covariance, len(a), n_clusters, ridge, iterations, gradient

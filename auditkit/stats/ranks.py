@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-__all__ = ["Ranks", "independent_se", "paired_se", "rank_intervals"]
+__all__ = ["Ranks", "independent_se", "opposed_se", "paired_se", "rank_intervals"]
 
 Array = NDArray[np.float64]
 
@@ -53,6 +53,17 @@ def independent_se(se: Array) -> Array:
     Models judged on the same prompts are positively correlated, so these are too wide rather than too narrow.
     """
     return np.asarray(np.sqrt(se[:, None] ** 2 + se[None, :] ** 2))
+
+
+def opposed_se(se: Array) -> Array:
+    """Return standard errors of all differences that hold for any correlation of the M estimates.
+
+    Where models meet each other, what one wins another loses: their estimates are negatively correlated, and errors
+    as if they were independent would be too small (by a factor of 1.41 for two models).
+    """
+    total = se[:, None] + se[None, :]
+    np.fill_diagonal(total, 0.0)
+    return np.asarray(total)
 
 
 def rank_intervals(estimates: Array, difference_se: Array, level: float = 0.95) -> Ranks:

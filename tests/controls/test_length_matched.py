@@ -9,6 +9,7 @@ import pytest
 
 from auditkit.controls import length_matched, raw
 from auditkit.records import Battles
+from auditkit.stats.intervals import wilson
 
 MakeBattles = Callable[..., Battles]
 
@@ -52,3 +53,14 @@ def test_side_of_the_difference_is_irrelevant(make_battles: MakeBattles) -> None
     games = rows(100, 60)
     swapped = [(p, m, o, y, b, a) for p, m, o, y, a, b in games]
     assert length_matched(make_battles(games)).scores == length_matched(make_battles(swapped)).scores
+
+
+def test_winning_every_matched_game_is_not_certainty(make_battles: MakeBattles) -> None:
+    """Forty wins of forty leave room below 100: the interval has a width, and no standard error is claimed."""
+    games = [(p, m, o, 1.0, a, b) for p, m, o, _, a, b in rows(40, 40)]
+    score = length_matched(make_battles(games)).scores[0]
+    assert score.estimate == 100
+    assert score.se is None
+    assert score.ci is not None
+    assert score.ci[0] == pytest.approx(100 * wilson(40, 40)[0])
+    assert "Wilson" in score.method

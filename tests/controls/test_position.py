@@ -179,3 +179,12 @@ def test_null_model_slot_gap(alpaca: Battles) -> None:
     assert "399 games, first: 406" in found.note
     assert "z = 10.3" in found.note
     assert found.n == 805
+
+
+def test_winning_every_game_is_not_certainty(make_battles: MakeBattles) -> None:
+    """All games won in both orders: an interval with a width."""
+    games = [game(i, order, 1.0) for i, order in enumerate(["model_first", "model_second"] * 20)]
+    score = position(make_battles(games)).scores[0]
+    assert (score.estimate, score.se) == (100, None)
+    assert score.ci is not None
+    assert 85 < score.ci[0] < 95

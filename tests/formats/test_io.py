@@ -176,3 +176,11 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         except InputError as error:
             assert "\n" not in str(error)
     _io.first_record(path)
+
+
+@pytest.mark.parametrize("odd", ["NaN", "Infinity", "-Infinity", "9" * 5000])
+def test_a_number_that_is_not_json_is_found(tmp_path: Path, odd: str) -> None:
+    """A whole document names line and column of the number, not of the same word inside a text."""
+    path = save(tmp_path / "a.json", f'[{{"a": "NaN, \\"Infinity"}},\n {{"b": {odd}}}]')
+    with pytest.raises(InputError, match="line 2, column 8"):
+        _io.read_json(path)

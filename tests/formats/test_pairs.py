@@ -253,3 +253,18 @@ def test_two_million_rows(tmp_path: Path) -> None:
         battles = pairs.read(tmp_path / f"x.{kind}")
         assert len(battles.games) + len(battles.dropped) == n
         assert 0.74 < battles.games["outcome"].mean() < 0.76
+
+
+@pytest.mark.parametrize(("row", "words"), [("q2,m,b", "Row #3"), ("q2,m\xe9,b,1", "Row #3")])
+def test_a_damaged_csv_names_the_row(tmp_path: Path, row: str, words: str) -> None:
+    """Too few cells, or bytes that are not UTF-8: the row is named."""
+    path = tmp_path / "games.csv"
+    path.write_bytes(f"prompt_id,model,opponent,outcome\nq1,m,b,1\n{row}\n".encode("latin-1"))
+    with pytest.raises(InputError, match=words):
+        pairs.read(path)
+
+
+def test_weights_that_no_score_reads_are_noted(tmp_path: Path) -> None:
+    """Against a baseline every game counts once: a file with weights is told so."""
+    rows = [{"prompt_id": f"p{i}", "model": "m", "opponent": "b", "outcome": 1, "weight": 1 + i} for i in range(3)]
+    assert kinds(pairs.read(save(tmp_path, "jsonl", rows)))["weight_unused"] == 2

@@ -147,3 +147,27 @@ def test_public_names_are_sorted() -> None:
     names = auditkit.formats.__all__
     assert names == sorted(names)
     assert all(hasattr(auditkit.formats, name) for name in names)
+
+
+def test_the_same_games_in_two_recordings_count_once(tmp_path: Path) -> None:
+    """A submission given twice under two paths keeps one copy; the other is counted and noted."""
+    rows = [{**PAIR, "prompt_id": f"p{i}"} for i in range(5)]
+    one = save(tmp_path / "one.jsonl", *rows)
+    two = save(tmp_path / "two.jsonl", *rows[:4], {**PAIR, "prompt_id": "new"})
+    battles = read(one, two)
+    assert len(battles.games) == 6
+    assert (battles.dropped["reason"] == "duplicate").sum() == 4
+    assert [(n.kind, n.count, n.model) for n in battles.notes] == [("duplicate", 4, "a")]
+
+
+def test_recordings_without_a_common_opponent_are_refused(tmp_path: Path) -> None:
+    """Scores against different baselines, or of an arena and against a baseline, have no common scale."""
+    star = save(tmp_path / "star.jsonl", PAIR)
+    other = save(tmp_path / "other.jsonl", {**PAIR, "opponent": "c"})
+    arena = save(
+        tmp_path / "arena.jsonl", {**PAIR, "model": "a", "opponent": "d"}, {**PAIR, "model": "d", "opponent": "a"}
+    )
+    for paths in ((star, other), (star, arena), (arena, star)):
+        with pytest.raises(InputError, match="cannot be compared"):
+            read(*paths)
+    assert read(star, save(tmp_path / "more.jsonl", {**PAIR, "model": "e"})).models == ("a", "e")

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from auditkit.judging.calls import BadResponse, CallError, Fatal, RateLimited, Rejected, Transient
+
 Body = dict[str, Any]
 Behaviour = Callable[[web.Request, Body], Awaitable[web.StreamResponse]]
 
@@ -166,6 +168,72 @@ def server() -> Iterator[Server]:
     loop.close()
 
 
+# What can go wrong with one call to a server: how it behaves, the error, and words of its message.
+FAULTS: Mapping[str, tuple[Callable[[Server], Behaviour], type[CallError], str]] = {
+    "wrong key": (lambda s: s.error(401, "Incorrect API key provided"), Fatal, "the key was refused"),
+    "key without permission": (lambda s: s.error(403, "no access"), Fatal, "the key was refused"),
+    "unknown model": (lambda s: s.error(404, "no such model", code="model_not_found"), Fatal, "unknown model"),
+    "unknown path": (lambda s: s.raw("<h1>Not Found</h1>", status=404, kind="text/html"), Fatal, "base_url"),
+    "no credit": (lambda s: s.error(429, "You exceeded your quota", code="insufficient_quota"), Fatal, "credit"),
+    "payment required": (lambda s: s.error(402, "Insufficient balance"), Fatal, "credit"),
+    "wrong parameter": (lambda s: s.error(400, "max_tokens", code="unsupported_parameter"), Fatal, "parameter"),
+    "bad request": (lambda s: s.error(400, "messages must alternate"), Rejected, "messages must alternate"),
+    "context overflow": (
+        lambda s: s.error(400, "This model's maximum context length is 8192 tokens. Your messages hold 9001."),
+        Rejected,
+        "longer than the model's context",
+    ),
+    "too large": (lambda s: s.error(413, "too big"), Rejected, "longer than the model's context"),
+    "never fits the rate limit": (
+        lambda s: s.error(429, "Request too large for x on tokens per min (TPM): Limit 30000, Requested 50000"),
+        Rejected,
+        "longer than the model's context",
+    ),
+    "content filter": (lambda s: s.error(400, "refused", code="content_filter"), Rejected, "content filter"),
+    "firewall": (lambda s: s.raw("<html>Blocked</html>", status=403, kind="text/html"), Rejected, "a web page"),
+    "rate limit": (lambda s: s.error(429, "slow down"), RateLimited, "rate limit"),
+    "500": (lambda s: s.error(500, "oops"), Transient, "server fault (500): oops"),
+    "502 page": (lambda s: s.raw("<html>Bad Gateway</html>", status=502, kind="text/html"), Transient, "(502)"),
+    "503 without a body": (lambda s: s.raw("", status=503), Transient, "(503)"),
+    "web page": (lambda s: s.raw("<html>Log in</html>", kind="text/html"), BadResponse, ""),
+    "no JSON": (lambda s: s.raw('{"choices": ['), BadResponse, ""),
+    "nothing": (lambda s: s.raw(""), BadResponse, ""),
+    "no choices": (lambda s: s.completion(choices=[]), BadResponse, ""),
+    "no content": (lambda s: s.completion(None), BadResponse, "without content"),
+    "cut off": (
+        lambda s: s.bytes_then_close(b'HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{"choices": [{"mess'),
+        BadResponse,
+        "cut off",
+    ),
+    "cut off in a chunk": (
+        lambda s: s.bytes_then_close(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"choi'),
+        BadResponse,
+        "cut off",
+    ),
+    "not HTTP": (lambda s: s.bytes_then_close(b"hello\r\n\r\n"), BadResponse, "not HTTP"),
+    "dropped": (lambda s: s.bytes_then_close(b""), Transient, "connection was lost"),
+    "slow-loris": (lambda s: s.drip(), Transient, "no answer within 1 s"),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault that the server of the test shows from now on, and what a client with this time-out must make of it."""
+
+    name: str
+    error: type[CallError]
+    words: str
+    timeout: float
+
+
+@pytest.fixture(params=FAULTS)
+def fault(request: pytest.FixtureRequest, server: Server) -> Fault:
+    """Each fault of `FAULTS` in turn."""
+    behaviour, error, words = FAULTS[request.param]
+    server.reply(behaviour(server))
+    return Fault(request.param, error, words, timeout=1.0 if request.param == "slow-loris" else 30.0)
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """Instead of waiting, moves the loop's clock."""
 
@@ -188,7 +256,7 @@ class _SimulatedLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def simulated_time() -> Callable[[Coroutine[Any, Any, Any]], Any]:
     """A function that runs a coroutine in simulated time, which starts at 0; a deadlock fails."""
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.stats.ranks import independent_se, paired_se, rank_intervals
+from auditkit.stats.ranks import independent_se, opposed_se, paired_se, rank_intervals
 
 
 def test_paired_se_equals_the_textbook_formula_on_each_pair() -> None:
@@ -67,3 +67,12 @@ def test_intervals_cover_the_true_rank() -> None:
         found = rank_intervals(x.mean(axis=1), paired_se(x))
         hits += (found.lo <= true_rank) & (true_rank <= found.hi)
     assert (hits / 400 >= 0.95).all()
+
+
+def test_models_that_meet_each_other_have_opposed_errors() -> None:
+    """Of two models one wins what the other loses: the difference has twice the error, not 1.41 times."""
+    rng = np.random.default_rng(3)
+    shares = rng.binomial(100, 0.5, size=20_000) / 100
+    difference = shares - (1 - shares)
+    assert opposed_se(np.full(2, shares.std()))[0, 1] == pytest.approx(difference.std())
+    assert independent_se(np.full(2, shares.std()))[0, 1] == pytest.approx(difference.std() / np.sqrt(2))

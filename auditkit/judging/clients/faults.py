@@ -25,7 +25,7 @@ __all__ = ["Complaint", "allowance", "complaint", "fault", "retry_after", "scrub
 
 _SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|HEADERS", re.IGNORECASE)
 _SECRET_LENGTH: Final = 8  # shorter values ("true", "1") would blank out ordinary words
-_KEY_SHAPE: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key)-[\w*-]{6,}|\b[Bb]earer\s+\S+|(?<=//)[^/@\s]+(?=@)")
+_KEY_SHAPE: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key)-[\w*-]{6,}|\b[Bb]earer\s+[^\s,;]+|(?<=//)[^/@\s]+(?=@)")
 _HIDDEN: Final = "[key]"
 
 _QUOTA: Final = frozenset(
@@ -96,14 +96,13 @@ _DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:
 _UNITS: Final = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
-def _moment(text: str) -> datetime | None:
+def _moment(text: str) -> float | None:
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             moment = read(text)
-        except ValueError:
+            return moment.timestamp() if moment.tzinfo is not None else None
+        except (ValueError, TypeError, IndexError, OverflowError):  # the parser of dates lets out all four
             continue
-        if moment.tzinfo is not None:
-            return moment
     return None
 
 
@@ -114,17 +113,19 @@ def seconds(text: str | None, date: str | None = None) -> float | None:
     matters; without one it is held against this machine's clock.
     """
     text = (text or "").strip()
+    if not text:
+        return None
     try:
         value = float(text)
     except ValueError:
         found = _DURATION.fullmatch(text)
-        if text and found is not None and any(found.groups()):
-            return sum(unit * float(part) for part, unit in zip(found.groups(), _UNITS, strict=True) if part)
-        moment = _moment(text) if text else None
-        if moment is None:
-            return None
-        sent = _moment(date) if date else None
-        return max(0.0, moment.timestamp() - (time.time() if sent is None else sent.timestamp()))
+        if found is not None:
+            value = sum(unit * float(part) for part, unit in zip(found.groups(), _UNITS, strict=True) if part)
+        else:
+            moment, sent = _moment(text), _moment(date or "")
+            if moment is None:
+                return None
+            value = moment - (time.time() if sent is None else sent)
     return max(0.0, value) if math.isfinite(value) else None
 
 
@@ -136,7 +137,8 @@ def _count(text: str | None) -> int | None:
 
 
 def _limit(headers: Mapping[str, str], unit: str) -> tuple[int | None, int | None, float | None]:
-    for pattern in ("x-ratelimit-{what}-{unit}", "anthropic-ratelimit-{unit}-{what}"):
+    # In this order: litellm copies Anthropic's counts, but not its times, to the other names.
+    for pattern in ("anthropic-ratelimit-{unit}-{what}", "x-ratelimit-{what}-{unit}"):
         left = headers.get(pattern.format(what="remaining", unit=unit))
         if left is not None:
             whole = headers.get(pattern.format(what="limit", unit=unit))

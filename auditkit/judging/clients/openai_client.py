@@ -11,7 +11,6 @@ import asyncio
 import ipaddress
 import json
 import os
-import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -19,14 +18,14 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import aiohttp
 import httpx
 import openai
 
 from auditkit.errors import UsageError, printable
-from auditkit.judging.calls import BadResponse, CallError, Completion, Fatal, Request, Transient
+from auditkit.judging.calls import BadResponse, CallError, Completion, Request, Transient
 from auditkit.judging.clients import TIMEOUT
 from auditkit.judging.clients.faults import allowance, complaint, fault, scrub
+from auditkit.judging.clients.transport import LONGEST_BODY, TooLong, lost
 from auditkit.judging.clients.wire import chat_body, read_completion
 from auditkit.judging.prices import estimate
 
@@ -34,15 +33,10 @@ __all__ = ["OpenAIClient", "make"]
 
 _KEY: Final = "OPENAI_API_KEY"
 _NO_KEY: Final = "none"  # servers of one's own need no key, but the SDK sends one
-_LONGEST_BODY: Final = 32 * 2**20  # bytes; the longest judgment with 20 alternatives a token stays well below
-
-
-class _TooLong(Exception):
-    """A body without end."""
 
 
 class _Capped(httpx.AsyncByteStream):
-    """A body that stops at `_LONGEST_BODY`, whatever the server sends."""
+    """A body that stops at `LONGEST_BODY`, whatever the server sends."""
 
     def __init__(self, stream: httpx.AsyncByteStream) -> None:
         self._stream = stream
@@ -51,8 +45,8 @@ class _Capped(httpx.AsyncByteStream):
         size = 0
         async for chunk in self._stream:
             size += len(chunk)
-            if size > _LONGEST_BODY:
-                raise _TooLong
+            if size > LONGEST_BODY:
+                raise TooLong
             yield chunk
 
     async def aclose(self) -> None:
@@ -98,15 +92,6 @@ def _key(base_url: str | None) -> str:
     return key
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__ or link.__context__
-    return chain
-
-
 class OpenAIClient:
     """A client of one address. Use it inside one event loop.
 
@@ -123,6 +108,7 @@ class OpenAIClient:
         self._base_url = None if base_url is None else _address(base_url)
         self._secret = _key(base_url)
         self._timeout = timeout
+        self._shown = printable(scrub(self._base_url or "api.openai.com", self._secret))
         host = urlsplit(self._base_url or "https://api.openai.com/v1").hostname or ""
         self._sdk = openai.AsyncOpenAI(
             api_key=self._secret,
@@ -138,10 +124,6 @@ class OpenAIClient:
 
     def __repr__(self) -> str:
         return f"OpenAIClient({self._shown!r})"
-
-    @property
-    def _shown(self) -> str:
-        return printable(scrub(self._base_url or "api.openai.com", self._secret))
 
     async def complete(self, request: Request) -> Completion:
         """Make one call, without retrying.
@@ -163,7 +145,7 @@ class OpenAIClient:
         except openai.APIStatusError as error:
             failure = self._fault(error.status_code, error.response.text, error.response.headers, where)
         except openai.APIConnectionError as error:
-            failure = self._lost(error, where)
+            failure = lost(error, where) or Transient(f"{where}: the call failed on the way")
         raise failure
 
     async def close(self) -> None:
@@ -201,29 +183,6 @@ class OpenAIClient:
 
     def _fault(self, status: int, body: str, headers: Mapping[str, str], where: str) -> CallError:
         return fault(status, complaint(body), headers, where=where, key_name=_KEY, secrets=(self._secret,))
-
-    def _lost(self, error: openai.APIConnectionError, where: str) -> CallError:
-        causes = _causes(error)
-
-        def caused_by(*kinds: type[BaseException]) -> BaseException | None:
-            return next((cause for cause in causes if isinstance(cause, kinds)), None)
-
-        if caused_by(ssl.SSLCertVerificationError):
-            return Fatal(f"{where}: the server's certificate is not trusted (check the base_url)")
-        if caused_by(_TooLong):
-            return BadResponse(f"{where}: an answer of more than {_LONGEST_BODY // 2**20} MiB")
-        if caused_by(aiohttp.ClientPayloadError):
-            return BadResponse(f"{where}: the answer was cut off")
-        if caused_by(aiohttp.ClientResponseError):
-            return BadResponse(f"{where}: the answer is not HTTP")
-        if caused_by(httpx.DecodingError):
-            return BadResponse(f"{where}: the answer is not compressed as it says")
-        found = caused_by(aiohttp.ClientConnectorError)
-        if isinstance(found, aiohttp.ClientConnectorError):
-            return Transient(f"{where}: cannot connect: {printable(found.os_error.strerror or found.os_error)}")
-        if caused_by(aiohttp.ServerTimeoutError):
-            return Transient(f"{where}: no answer within {self._timeout:g} s")
-        return Transient(f"{where}: the connection was lost")
 
 
 def make(*, base_url: str | None = None, timeout: float = TIMEOUT) -> OpenAIClient:

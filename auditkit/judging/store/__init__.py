@@ -21,23 +21,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from auditkit.judging.store.database import StoreError
-    from auditkit.judging.store.leases import Claim, new_owner
+    from auditkit.judging.store.claims import Claim, new_owner
+    from auditkit.judging.store.errors import StoreError
     from auditkit.judging.store.rows import Answer, Game, Rating, Run, game_key, rating_key
     from auditkit.judging.store.store import Store
     from auditkit.judging.store.writer import Writer
 
 _HOMES: Final = {
     "Answer": "rows",
-    "Claim": "leases",
+    "Claim": "claims",
     "Game": "rows",
     "Rating": "rows",
     "Run": "rows",
     "Store": "store",
-    "StoreError": "database",
+    "StoreError": "errors",
     "Writer": "writer",
     "game_key": "rows",
-    "new_owner": "leases",
+    "new_owner": "claims",
     "rating_key": "rows",
 }
 

@@ -15,28 +15,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
 
 from auditkit.errors import AuditkitError, InputError, printable
 from auditkit.judging.store import migrations
+from auditkit.judging.store.errors import StoreError
 
-__all__ = ["Database", "StoreError", "open_database"]
+__all__ = ["Database", "open_database"]
 
 T = TypeVar("T")
 
 #: Postgres has a schema of ours, so that a database may hold other things too.
 _HOME: Final = "auditkit"
 _KINDS: Final = "a path, sqlite:///PATH or postgresql://USER@HOST/DATABASE"
-#: Postgres' codes for a transaction that lost to another, and for a server that goes down or comes up.
-_PASSING: Final = ("40001", "40P01", "57P01", "57P02", "57P03")
-
-
-class StoreError(AuditkitError):
-    """The store cannot be used now: locked, its disk full, its server away. What was committed stays; resume later."""
-
-    exit_code: ClassVar[int] = 4
+#: Postgres' codes for a broken connection, a transaction that lost to another, a server that goes down or comes up.
+_PASSING: Final = ("08", "40001", "40P01", "57P01", "57P02", "57P03")
 
 
 class Database:
@@ -48,6 +43,8 @@ class Database:
         self._folder = folder
         self._timeout = timeout
         self.name = name
+        #: How long to try again where Postgres gave up, in seconds: not before it was reached once.
+        self.patience = 0.0
         self.dialect: Final = engine.dialect.name
 
     def read(self, work: Callable[[Connection], T]) -> T:
@@ -69,7 +66,7 @@ class Database:
             return work(connection)
 
     def _patiently(self, step: Callable[[], T]) -> T:
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + self.patience
         pause = 0.05
         while True:
             try:
@@ -103,9 +100,24 @@ class Database:
         finally:
             os.close(descriptor)
 
+    def use_wal(self) -> None:
+        """Let readers of an SQLite file go on while somebody writes. A file system that cannot do that stays as it is."""
+
+        def work(connection: Connection) -> None:
+            # By the driver, because the mode changes only outside a transaction.
+            raw = connection.connection.driver_connection
+            if raw is not None:
+                raw.execute("PRAGMA journal_mode = WAL")
+
+        self._patiently(partial(self._once, self._reading.connect, work, exclusive=True))
+
     def close(self) -> None:
-        """Close every connection. The last one of an SQLite file moves the log into the file."""
-        with explained(self.name, self._timeout), self._turn():
+        """Close every connection. The last one of an SQLite file moves the log into the file, which is writing."""
+        try:
+            with self._turn():
+                self._reading.dispose()
+        except (StoreError, OSError):
+            # Whoever writes for that long has the file open, so that this is not the last connection.
             self._reading.dispose()
 
 
@@ -125,16 +137,20 @@ def open_database(where: str | Path, timeout: float) -> Database:
         name = printable(url.database or "")
         engine = _sqlite(url, timeout)
     else:
-        folder, name = None, url.set(password=None, query={}).render_as_string()
+        folder, name = None, str(URL.create("postgresql", url.username, None, url.host, url.port, url.database))
         engine = _postgres(url)
     database = Database(engine, name, folder, timeout)
     try:
         if not database.read(lambda connection: migrations.is_current(connection, name)):
             database.write(lambda connection: migrations.migrate(connection, name))
-        database.read(_use_wal if folder else partial(_check_encoding, name=name))
+        if folder:
+            database.use_wal()
+        else:
+            database.read(partial(_check_encoding, name=name))
     except BaseException:
         engine.dispose()
         raise
+    database.patience = timeout
     return database
 
 
@@ -153,11 +169,15 @@ def _url(where: str | Path) -> URL:
         raise InputError(f"no store speaks {scheme}://", mend=f"give {_KINDS}")
     if not url.database or url.database == ":memory:":
         raise InputError("a store must outlive the process, and this address names no file", mend=f"give {_KINDS}")
+    if url.query:
+        raise InputError("the address of an SQLite store takes no options", path=url.database)
     return url
 
 
 def _folder(url: URL) -> Path:
     path = Path(url.database or "")
+    if "\0" in str(path):
+        raise InputError("no store can be made here: a path has no NUL", path=path)
     try:
         if path.is_dir():
             raise InputError("this is a folder; a store is a file", path=path, mend="name a file in it: store.sqlite")
@@ -168,7 +188,7 @@ def _folder(url: URL) -> Path:
 
 
 def _sqlite(url: URL, timeout: float) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": timeout, "check_same_thread": False})
+    engine = create_engine(url, connect_args={"timeout": timeout, "check_same_thread": False}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
@@ -186,13 +206,6 @@ def _sqlite(url: URL, timeout: float) -> Engine:
     return engine
 
 
-def _use_wal(connection: Connection) -> None:
-    # Outside a transaction, where alone the mode can change; a file system that cannot hold WAL keeps the old mode.
-    raw = connection.connection.driver_connection
-    if raw is not None:
-        raw.execute("PRAGMA journal_mode = WAL")
-
-
 def _postgres(url: URL) -> Engine:
     # A server that vanishes without a word is noticed within a minute, not after the two hours of TCP's default.
     defaults = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -201,6 +214,7 @@ def _postgres(url: URL) -> Engine:
             url,
             connect_args={name: value for name, value in defaults.items() if name not in url.query},
             execution_options={"schema_translate_map": {None: _HOME}},
+            hide_parameters=True,  # prompts and answers have no place in an error
         )
     except ModuleNotFoundError as error:
         raise InputError(
@@ -237,7 +251,7 @@ def explained(name: str, timeout: float) -> Iterator[None]:
         raise _explain(error.orig, name, timeout, lost=error.connection_invalidated) from error
     except sqlite3.Error as error:
         raise _explain(error, name, timeout) from error
-    except (exc.SQLAlchemyError, OSError) as error:
+    except (exc.TimeoutError, OSError) as error:
         raise StoreError(f"{name}: the store failed: {printable(error)}") from error
 
 
@@ -248,14 +262,14 @@ def _explain(error: BaseException | None, name: str, timeout: float, *, lost: bo
     code = getattr(error, "sqlstate", None)
     if code == "53100":
         return _full(name)
-    # No code at all: the connection could not be made, or broke.
-    if lost or code is None or code in _PASSING or code.startswith("08"):
+    unreachable = code is None and type(error).__name__ in ("OperationalError", "ConnectionTimeout")
+    if lost or unreachable or (code or "").startswith(_PASSING):
         return _Passing(f"{name}: the store's server cannot be reached or gave up: {said}")
-    return StoreError(f"{name}: the store failed: {said} ({code})")
+    return StoreError(f"{name}: the store failed: {said}")
 
 
 def _explain_sqlite(code: int, said: str, name: str, timeout: float) -> AuditkitError:
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
         return _locked(name, timeout)
     if code == sqlite3.SQLITE_FULL:
         return _full(name)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, and_, delete, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from auditkit.judging.store.claims import Claim, is_dead
 from auditkit.judging.store.schema import completions, leases
-from auditkit.judging.store.statements import chunks, insert, keys_in
+from auditkit.judging.store.statements import among, chunks, insert, keys_in
 
 __all__ = ["claim", "release", "renew"]
 
@@ -26,7 +26,9 @@ def _others(connection: Connection, keys: Sequence[str], owner: str, now: float)
     """Return the leases of others that are not over by the clock: key -> owner, seconds left."""
     found: dict[str, tuple[str, float]] = {}
     for chunk in chunks(keys):
-        rows = connection.execute(select(leases).where(leases.c.key.in_(chunk), leases.c.owner != owner))
+        rows = connection.execute(
+            select(leases).where(among(connection.dialect.name, leases.c.key, chunk), leases.c.owner != owner)
+        )
         for row in rows:
             if row.granted <= now < row.granted + row.ttl:
                 found[row.key] = (row.owner, row.granted + row.ttl - now)
@@ -37,7 +39,9 @@ def claim(connection: Connection, keys: Iterable[str], owner: str, ttl: float, n
     """Lease every key of `keys` that is neither stored nor leased to somebody else."""
     wanted = sorted(set(keys))
     others = _others(connection, wanted, owner, now)
-    dead = sorted({who for who, _ in others.values() if is_dead(who)})
+    dead = {who for who, _ in others.values() if is_dead(who)}
+    for who in sorted(dead):
+        release(connection, who)
     free = [key for key in wanted if key not in others or others[key][0] in dead]
     statement = insert(connection.dialect.name, leases)
     statement = statement.on_conflict_do_update(
@@ -45,9 +49,9 @@ def claim(connection: Connection, keys: Iterable[str], owner: str, ttl: float, n
         set_={name: statement.excluded[name] for name in ("owner", "granted", "ttl")},
         # On Postgres somebody may have leased it since it was seen to be free.
         where=or_(
-            leases.c.owner.in_([owner, *dead]),
+            leases.c.owner == owner,
             leases.c.granted > now,
-            and_(leases.c.granted <= now, leases.c.granted + leases.c.ttl <= now),
+            leases.c.granted + leases.c.ttl <= now,
         ),
     )
     if free:
@@ -73,4 +77,4 @@ def release(connection: Connection, owner: str, keys: Iterable[str] | None = Non
         connection.execute(mine)
         return
     for chunk in chunks(sorted(set(keys))):
-        connection.execute(mine.where(leases.c.key.in_(chunk)))
+        connection.execute(mine.where(among(connection.dialect.name, leases.c.key, chunk)))

@@ -46,7 +46,7 @@ def _version(connection: Connection, name: str) -> int | None:
                 mend="give another path, and a new store is made there",
             )
         return None
-    version = connection.scalar(select(schema.schema_version.c.version))
+    version: int | None = connection.scalar(select(schema.schema_version.c.version))
     if version is None or version < 1:
         raise InputError(f"the store has no valid schema version (got {version})", path=name)
     if version > schema.VERSION:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Final, TypeVar, get_type_hints
 
 from auditkit.judging.calls import Completion, Json, Request, TokenLogprob, Usage
@@ -39,6 +39,7 @@ __all__ = [
     "record_row",
     "run_of",
     "run_row",
+    "to_text",
 ]
 
 Row = dict[str, Any]
@@ -104,7 +105,7 @@ class Game:
     gold: float = _NAN
     request_key: str = ""
     reason: str = ""
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     cost: float | None = None
     latency: float = 0.0
 
@@ -138,7 +139,7 @@ class Rating:
     sample: int = 0
     request_key: str = ""
     reason: str = ""
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     cost: float | None = None
     latency: float = 0.0
 
@@ -189,7 +190,8 @@ _UNSTORABLE: Final = re.compile("[\x00\x1a\ud800-\udfff]")
 _STORED: Final = re.compile("\x1a([0-9a-f]{4})")
 
 
-def _to_text(text: str) -> str:
+def to_text(text: str) -> str:
+    """Return `text` as it is stored: without what a database refuses."""
     return _UNSTORABLE.sub(lambda hit: f"\x1a{ord(hit.group()):04x}", text)
 
 
@@ -198,7 +200,7 @@ def _from_text(text: str) -> str:
 
 
 def _to_json(value: object) -> str:
-    return _to_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return to_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def _from_json(text: str) -> Any:
@@ -222,7 +224,7 @@ def _same(value: Any) -> Any:
 
 
 _CODECS: Final[Mapping[object, tuple[Callable[[Any], object], Callable[[Any], object]]]] = {
-    str: (_to_text, _from_text),
+    str: (to_text, _from_text),
     Order: (_same, _same),
     int: (_same, _same),
     int | None: (_to_count, _same),
@@ -235,10 +237,14 @@ _USAGE: Final = tuple(f.name for f in fields(Usage))
 # --- records and rows -----------------------------------------------------------------------------------------------
 
 
-@cache
-def _codecs(kind: type) -> tuple[tuple[str, Callable[[Any], object], Callable[[Any], object]], ...]:
+def _codecs(
+    kind: type[Answer | Game | Rating],
+) -> tuple[tuple[str, Callable[[Any], object], Callable[[Any], object]], ...]:
     hints = get_type_hints(kind)
     return tuple((f.name, *_CODECS[hints[f.name]]) for f in fields(kind) if hints[f.name] is not Usage)
+
+
+_FIELDS: Final = {kind: _codecs(kind) for kind in (Answer, Game, Rating)}
 
 
 def _usage_row(usage: Usage) -> Row:
@@ -252,7 +258,7 @@ def _usage_of(row: Mapping[str, Any]) -> Usage:
 def record_row(record: Answer | Game | Rating) -> Row:
     """Return the row of an answer, game or rating; its run is not in it."""
     row: Row = {"key": record.key}
-    for name, encode, _ in _codecs(type(record)):
+    for name, encode, _ in _FIELDS[type(record)]:
         row[name] = encode(getattr(record, name))
     if not isinstance(record, Answer):
         row |= _usage_row(record.usage)
@@ -261,7 +267,7 @@ def record_row(record: Answer | Game | Rating) -> Row:
 
 def record_of(kind: type[T], row: Mapping[str, Any]) -> T:
     """Return the record of a row."""
-    values = {name: decode(row[name]) for name, _, decode in _codecs(kind)}
+    values: dict[str, Any] = {name: decode(row[name]) for name, _, decode in _FIELDS[kind]}
     if kind is not Answer:
         values["usage"] = _usage_of(row)
     return kind(**values)
@@ -274,7 +280,7 @@ def _now() -> str:
 def run_row(run: Run) -> Row:
     """Return the row of a run, without the secrets of its spec, stamped with the time."""
     return {
-        "name": _to_text(run.name),
+        "name": to_text(run.name),
         "spec": _to_json(without_secrets(run.spec)),
         "hashes": _to_json(dict(run.hashes)),
         "created": _now(),
@@ -310,12 +316,12 @@ def completion_row(request: Request, completion: Completion) -> Row:
     """Return the row of a completion: what was asked (without secrets), and what came back."""
     return {
         "key": request.key,
-        "model": _to_text(request.model),
+        "model": to_text(request.model),
         "sample": request.sample,
-        "text": _to_text(completion.text),
-        "trace": _to_text(completion.trace),
-        "finish": _to_text(completion.finish),
-        "served": _to_text(completion.served),
+        "text": to_text(completion.text),
+        "trace": to_text(completion.trace),
+        "finish": to_text(completion.finish),
+        "served": to_text(completion.served),
         "logprobs": _logprobs_row(completion.logprobs),
         **_usage_row(completion.usage),
         "cost": _to_number(completion.cost),

@@ -70,13 +70,14 @@ completions = Table(
 
 def _of_a_run(name: str, *columns: Column[str] | Column[int] | Column[float], clustered: bool = True) -> Table:
     # The key is a digest of what identifies the row: model names and prompt ids may be longer than an index allows.
+    # It comes first in the index, because Postgres would use no more than the run of one that begins with that.
     return Table(
         name,
         metadata,
         Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),
         Column("key", String(64), nullable=False),
         *columns,
-        PrimaryKeyConstraint("run_id", "key"),
+        PrimaryKeyConstraint("key", "run_id"),
         sqlite_with_rowid=not clustered,
     )
 

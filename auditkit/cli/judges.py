@@ -1,0 +1,187 @@
+"""`auditkit judges`: what judges there are, what they send, whether a file is a usable one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditkit.cli import options
+
+if TYPE_CHECKING:
+    from auditkit.judging.spec import JudgeSpec
+
+__all__ = ["command"]
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group("judges")
+def command() -> None:
+    """List, show, check and import judges.
+
+    \b
+    Examples:
+      auditkit judges show arena-hard-v2.0
+      auditkit judges check my-judge.toml
+      auditkit judges import arena-hard-auto/config/arena-hard-v2.0.yaml --out judge.toml
+    """
+
+
+def _described(spec: JudgeSpec) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"schema": "auditkit.judge/1", "sha256": spec.sha256, **asdict(spec)}
+
+
+@command.command("list")
+@options.json_option()
+def list_(as_json: bool) -> None:
+    """List the installed judges."""
+    import json
+
+    from auditkit.judging.spec import judge_names, load_judge
+
+    specs = [load_judge(name) for name in judge_names()]
+    if as_json:
+        keys = ("name", "title", "mode", "sha256", "source")
+        click.echo(json.dumps([{key: getattr(s, key) for key in keys} for s in specs], indent=2))
+    else:
+        _print_list(specs)
+
+
+@command.command()
+@click.argument("name")
+@options.json_option()
+def show(name: str, as_json: bool) -> None:
+    """Print judge NAME, or the judge in a TOML file, in full.
+
+    The text printed is a judge file itself: save it, change it, and use the file.
+    """
+    import json
+
+    from auditkit.judging.spec import load_judge, to_toml
+
+    spec = load_judge(name)
+    click.echo(
+        json.dumps(_described(spec), indent=2) if as_json else f"# sha256 {spec.sha256}\n{to_toml(spec)}", nl=as_json
+    )
+
+
+@command.command()
+@click.argument("file", type=_FILE)
+@options.json_option()
+def check(file: Path, as_json: bool) -> None:
+    """Check the judge in FILE; exit code 2 and one line on what is wrong if it cannot be used."""
+    import json
+
+    from auditkit.judging.spec import load_judge
+
+    spec = load_judge(file)
+    if as_json:
+        click.echo(json.dumps(_described(spec), indent=2))
+    else:
+        _print_summary(spec)
+
+
+@command.command("import")
+@click.argument("file", type=_FILE)
+@click.option(
+    "--kind", metavar="NAME", help="alpaca_eval, arena_hard, fastchat or wildbench.  [default: told from FILE]"
+)
+@click.option("--name", metavar="NAME", help="Which prompt of a file that holds several.")
+@click.option(
+    "--settings", type=_FILE, metavar="FILE", help="Arena-Hard v2.0's utils/judge_utils.py.  [default: looked for]"
+)
+@click.option("--hardened", is_flag=True, help="Keep the words, replace rendering and parsing by auditkit's own.")
+@click.option("--out", type=_FILE, metavar="FILE", help="Write the judge here instead of printing it.")
+def import_(
+    file: Path, kind: str | None, name: str | None, settings: Path | None, hardened: bool, out: Path | None
+) -> None:
+    """Read another project's judge from your clone of it.
+
+    Without --hardened the judge renders and reads exactly as upstream does, quirks included, so that it can be
+    stress-tested as it is. FILE is Arena-Hard's config/*.yaml, an AlpacaEval evaluator folder, FastChat's
+    judge_prompts.jsonl or WildBench's eval_template.*.md.
+    """
+    from auditkit.judging.importers import KINDS, import_judge
+    from auditkit.judging.spec import to_toml
+
+    chosen = next((k for k in KINDS if k == kind), None)
+    if kind is not None and chosen is None:
+        raise click.BadParameter(f"there is no kind {kind!r}; there are: {', '.join(KINDS)}", param_hint="--kind")
+    spec = import_judge(file, chosen, name=name, compat=not hardened, settings=settings)
+    for note in spec.notes:
+        click.echo(f"note: {note}", err=True)
+    if out is None:
+        click.echo(to_toml(spec), nl=False)
+    else:
+        _write(out, to_toml(spec))
+        click.echo(f"judge {spec.name} written to {out}", err=True)
+
+
+def _print_list(specs: list[JudgeSpec]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from auditkit.errors import printable
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("judge", "mode", "what it is"):
+        table.add_column(header, overflow="fold")
+    for spec in specs:
+        table.add_row(Text(printable(spec.name, 40)), spec.mode, Text(printable(spec.title, 120)))
+    console = Console(highlight=False, emoji=False)
+    (console if console.is_terminal else Console(highlight=False, emoji=False, width=80)).print(table)
+
+
+def _print_summary(spec: JudgeSpec) -> None:
+    from auditkit.errors import printable
+
+    verdict = spec.verdict
+    if verdict.scale is not None:
+        means = f"{verdict.scale[0]:g} to {verdict.scale[1]:g}"
+    else:
+        means = ", ".join(
+            f"{printable(label, 20)} = {meaning.outcome:g}" + (f" x{meaning.weight:g}" if meaning.weight != 1 else "")
+            for label, meaning in verdict.labels.items()
+        )
+    order = f"{spec.order}, {spec.first_game} first" if spec.order == "both" else spec.order
+    lines = {
+        "judge": f"{spec.name}: {spec.title}",
+        "source": spec.source,
+        "mode": f"{spec.mode} ({order})" if spec.pairwise else spec.mode,
+        "verdict": f"{verdict.parser}: {means}",
+        "templates": f"{len(spec.templates)}, rendered by {spec.rendering}",
+        "retries": str(spec.retries),
+        "sha256": spec.sha256,
+    }
+    for key, text in lines.items():
+        click.echo(f"{key + ':':<11}{printable(text, 300)}")
+    for note in spec.notes:
+        click.echo(f"note:      {printable(note, 300)}")
+
+
+def _write(path: Path, text: str) -> None:
+    import os
+    import tempfile
+
+    from auditkit.errors import InputError
+
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".judge-")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be written: {error}", path=path, mend="choose another --out") from None
