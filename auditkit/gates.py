@@ -79,10 +79,12 @@ def _coverage(battles: Battles) -> Check:
     if len(low):
         names = ", ".join(f"{printable(m, 40)} ({int(k)} of {expected})" for m, k in low.iloc[:5].items())
         return _found(
-            "H6", "fail", f"{len(low)} submissions cover less than {COVERED:.0%}: {names}", frozenset(low.index)
+            "H6", "fail", f"less than {COVERED:.0%} covered by {len(low)} of {len(have)}: {names}", frozenset(low.index)
         )
     detail = f"; {len(short)} miss a few (least: {int(short.min())})" if len(short) else ""
-    return _found("H6", "pass", f"{len(have)} submissions cover at least {COVERED:.0%} of {expected} prompts{detail}")
+    return _found(
+        "H6", "pass", f"at least {COVERED:.0%} of {expected} prompts covered by every submission ({len(have)}){detail}"
+    )
 
 
 def _duplicates(battles: Battles) -> Check:

@@ -141,7 +141,7 @@ class Submission:
     Attributes:
         model: The submission's name.
         games: Its games, seen from its side (columns of `GAME_COLUMNS`).
-        rows: One row an answer of its own: ``prompt_id, turn, prompt, text, trace, finish, declared, baseline``
+        rows: One row an answer of its own that was judged (every recorded one where games do not say which): ``prompt_id, turn, prompt, text, trace, finish, declared, baseline``
             (`baseline` is the opponent's answer to the same prompt, "" if not recorded).
         expected: How many prompts the benchmark has (0: unknown).
         dropped: Rows of `DROPPED_COLUMNS` that belong to it.
@@ -276,6 +276,10 @@ class Battles:
         """Return everything recorded about one model, for detectors."""
         games = self.games_of(model)
         answers = self.answers[self.answers["model"] == model]
+        rated = self.ratings.loc[self.ratings["model"] == model, "answer"]
+        judged = answers.index.isin(games["answer"]) | answers.index.isin(rated)
+        if judged.any():  # a score owes nothing to answers that no judge saw
+            answers = answers[judged]
         rows = answers[["prompt_id", "turn", "text", "trace", "finish", "declared"]].copy()
         rows.insert(2, "prompt", rows["prompt_id"].map(self._prompt_text).astype("str").fillna(""))
         met = games[(games["answer"] >= 0) & (games["opponent_answer"] >= 0)].drop_duplicates("answer")

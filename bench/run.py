@@ -40,7 +40,8 @@ NOTES = """
   frame for the peer). The peer reads its calibration from disk for each model (upstream would download it).
 - Style-controlled Bradley-Terry: from a table of names to ratings, slopes and 95% intervals, once in a fresh process (JAX
   compiles in each; imports are outside the clock). As it comes, `arena-rank` penalises slopes and re-weights pairs;
-  without these it fits the same model as we do. Its intervals take battles as independent; ours cluster by prompt.
+  without these it fits the same model as we do. Its intervals take battles as independent; ours cluster by prompt
+  (four battles a prompt; prompts are numbers, model names strings).
 - Plain Bradley-Terry: `evalica` gives ratings only, ours come with intervals clustered by prompt. The agreement is
   limited by its tolerance.
 - Arena-Hard refits: ours over resampled prompts to the exact optimum (mean gradient below 1e-9), the published optimiser

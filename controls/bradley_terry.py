@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,10 +51,8 @@ class Encoded:
 
 def encode(model: pd.Series, opponent: pd.Series, prompt: pd.Series) -> Encoded:
     """Return the codes of two columns of model names (sorted together) and of the prompts."""
-    with ThreadPoolExecutor(1) as pool:  # Arrow lets go of the interpreter while it hashes strings
-        hashed = pool.submit(pd.factorize, prompt)
-        codes, names = pd.factorize(pd.concat([model, opponent], ignore_index=True))
-        clusters = hashed.result()[0].astype(np.int64, copy=False)
+    codes, names = pd.factorize(pd.concat([model, opponent], ignore_index=True))
+    clusters = pd.factorize(prompt)[0].astype(np.int64, copy=False)
     order = np.argsort(np.asarray(names, dtype=object), kind="stable")
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))

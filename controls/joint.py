@@ -35,7 +35,7 @@ __all__ = ["joint"]
 CONTROL = "joint"
 STYLE: Final = ("headers", "lists", "bold")
 _PARTS: Final[tuple[Term, ...]] = ("model", "length", "style", "position", "difficulty")
-_PROMPTS_A_COEFFICIENT: Final = 5
+_PROMPTS_A_COEFFICIENT: Final = 10
 _OTHERS: Final = 3
 #: Overlap: on a prompt's games lengths differ by at most this factor …
 _LENGTH_FACTOR: Final = 1.5
@@ -70,7 +70,7 @@ def joint(battles: Battles, settings: Settings | None = None) -> Findings:
     `overlap` is the share of prompts on which the lengths are within a factor of 1.5 and every style difference
     lies within ±0.5; below 0.10 the note marks the score as an extrapolation.
 
-    A score is undefined (None and the reason) with fewer than five prompts a coefficient, perfect separation,
+    A score is undefined (None and the reason) with fewer than ten prompts a coefficient, perfect separation,
     collinear columns or no convergence.
 
     Args:

@@ -26,7 +26,7 @@ from auditkit.controls.style_features import (
 from auditkit.errors import Undefined
 from auditkit.records import Battles, Findings, Interval, Score, Settings
 from auditkit.stats.bootstrap import prompt_weights
-from auditkit.stats.bradley_terry import fit_contextual
+from auditkit.stats.bradley_terry import check_connected, fit_contextual, win_matrix
 from auditkit.stats.intervals import normal_interval, percentile_interval
 from auditkit.stats.star import StarFit, StarRows, collapse, fit_star, refit_star
 
@@ -244,7 +244,7 @@ def chatbot_arena_style(battles: Battles, settings: Settings | None = None) -> F
 
     Features are ``(a - b) / (a + b + 1)`` of tokens (cl100k), headers, lists and bold, standardised with ddof 0.
     ``chatbot_arena_style`` has the published ridge on ratings and slopes (C=1), ``chatbot_arena_style_unpenalised``
-    has none and so is undefined where a model never won or never lost. The score is the chance to beat another
+    has none. Both are undefined where no chain of wins joins the models: the ridge alone would decide. The score is the chance to beat another
     model of the field drawn at random; intervals come from the sandwich clustered by prompt (published: a
     bootstrap over rows).
 
@@ -281,6 +281,8 @@ def chatbot_arena_style(battles: Battles, settings: Settings | None = None) -> F
             f"{'ridge C=1' if ridge[0] else 'no ridge'}, exact maximum; interval: cluster-robust by prompt"
         )
         try:
+            # a ridge gives a number even to models that no chain of games compares: it would be the ridge's
+            check_connected(win_matrix(coded.a, coded.b, outcome, len(coded.names), weight), coded.names)
             fitted = fit_contextual(
                 coded.a, coded.b, outcome, style.X, len(coded.names), clusters=coded.clusters, weights=weight,
                 ridge=ridge, names=coded.names,
@@ -352,11 +354,12 @@ def _own(model: str, games: pd.DataFrame, measured: Floats, missing: int, settin
     if n < needed:
         reason = f"undefined: {n} prompts are too few for {len(style.kept)} features, {needed} are needed"
         return not_computed(model, OWN, reason, n=n, method=method)
+    if np.ptp(data.outcome) == 0:
+        return not_computed(model, OWN, "undefined: every game has the same outcome", n=n, method=method)
     try:
         fitted = fit_star(collapse(data.arm, data.prompt, data.outcome, None, style.X))
     except Undefined as error:
-        reason = "the model won or lost every game" if np.ptp(data.outcome) == 0 else str(error)
-        return not_computed(model, OWN, f"undefined: {reason}", n=n, method=method)
+        return not_computed(model, OWN, f"undefined: {error}", n=n, method=method)
     arms, shares = data.shares(model)
     covariance = fitted.covariance[: len(arms), : len(arms)]
     at, se, interval = _percent(fitted.intercepts, shares, covariance, settings.level)

@@ -39,7 +39,8 @@ _OVERRIDE_SUBJECT: Final = re.compile(
     r"|chatbot|role.?play"
 )
 _ADDRESS: Final = re.compile(
-    r"(?i)\b(?:evaluators?|graders?|the judges?|annotators?)\b[^.\n]{0,60}?\b(?:should|must|please|note|score|rate)\b"
+    r"(?i)\b(?:evaluators?|graders?|the judges?|annotators?|(?:AI|LLM) (?:reviewers?|judges?))\b[^.\n]{0,60}?"
+    r"\b(?:should|must|please|note|score|rate|prefer|choose|pick)\b"
     r"|\b(?:give|award|assign)\b[^.\n]{0,25}?\b(?:this|my|the) (?:answer|response|output|reply)\b[^.\n]{0,25}?"
     r"\b(?:full|highest|maximum|top|perfect)\b[^.\n]{0,15}?\b(?:scores?|marks?|ratings?)\b"
     r"|\b(?:full|highest|maximum|top|perfect) (?:score|mark|rating)s?\b[^.\n]{0,25}?\bthis (?:answer|response|output)\b"
@@ -47,7 +48,7 @@ _ADDRESS: Final = re.compile(
     r"|\b(?:score|rate|grade) this (?:answer|response|output)\b"
 )
 _ADDRESS_NEEDLES: Final = (
-    "evaluator", "grader", "the judge", "annotator", "this answer", "this response", "this output", "this reply",
+    "evaluator", "grader", "the judge", "annotator", "ai reviewer", "llm reviewer", "ai judge", "llm judge", "this answer", "this response", "this output", "this reply",
     "my answer", "my response", "my output", "my reply", "the answer", "the response", "the output", "the reply",
 )  # fmt: skip
 _ADDRESS_SUBJECT: Final = re.compile(

@@ -26,4 +26,4 @@ def command(source: Path, target: Path, to: str | None, format_: str | None) -> 
 
     to = to or ("pairs" if target.suffix.lower() in {".jsonl", ".csv", ".parquet"} else "run_folder")
     battles = convert(source, target, to=to, format=format_)
-    click.echo(f"{len(battles.games)} games of {len(battles.models)} models written to {target} as {to}", err=True)
+    click.echo(f"games: {len(battles.games)}, models: {len(battles.models)}; written to {target} as {to}", err=True)

@@ -98,8 +98,9 @@ def elo(values: Floats) -> Floats:
 def win_matrix(a: Codes, b: Codes, outcome: Floats, n_models: int, weights: Floats | None = None) -> Floats:
     """Return the weighted wins of each model over each other, shape (models, models); a tie is half a win for both."""
     won = outcome if weights is None else outcome * weights
-    total = np.bincount(a * n_models + b, weights=weights, minlength=n_models * n_models).astype(float)
-    wins = np.bincount(a * n_models + b, weights=won, minlength=n_models * n_models).astype(float)
+    pair, cells = a * n_models + b, n_models * n_models
+    total = np.bincount(pair, weights=weights, minlength=cells).astype(float)
+    wins = np.bincount(pair, weights=won, minlength=cells).astype(float)
     lost = np.maximum(total - wins, 0.0)
     return np.asarray(wins.reshape(n_models, n_models) + lost.reshape(n_models, n_models).T)
 

@@ -125,4 +125,4 @@ def test_no_text_is_a_traceback(text: str) -> None:
         try:
             parse_spec(document)
         except InputError as error:
-            assert "\n" not in str(error)  # noqa: PT017  the alternative is that there is none
+            assert "\n" not in str(error)

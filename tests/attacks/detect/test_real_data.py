@@ -103,14 +103,12 @@ def test_placeholder_keys_are_those_of_the_published_templates(shared_data: Path
 
 
 def test_an_arena_hard_recording_raises_no_false_alarm(shared_data: Path, detectors: dict[str, Detector]) -> None:
-    """Other prompts, other models, two games a prompt: nothing but what is wrong with the files themselves.
+    """Other prompts, other models, two games a prompt: nothing is flagged.
 
-    The published answer file of this model is keyed to other prompts than the judge saw, so that judged answers
-    stand in the recording twice, under two prompts: for review, rightly.
+    The published answer file of this model is keyed to other prompts than the judge saw; only what was judged counts.
     """
     recording = formats.read(shared_data / "arena_hard" / "arena-hard-v0.1")
     found = detect([recording.submission(model) for model in recording.models], detectors, Settings())
     assert len(found) == 1
-    flagged = {(d.detector, d.severity) for ds in found.values() for d in ds if d.flag}
-    assert flagged <= {("exact_duplicates", "review")}
+    assert [d.detector for ds in found.values() for d in ds if d.flag and d.severity != "info"] == []
     assert [d for ds in found.values() for d in ds if "failed (" in d.note] == []
