@@ -20,12 +20,13 @@ from auditkit.judging.events import Snapshot
 from auditkit.run import RunResult, run
 
 if TYPE_CHECKING:
+    from tests.judging.postgres_server import PostgresServer
     from tests.judging.world import Runner, World
 
-pytest_plugins = ["tests.judging.world"]
+pytest_plugins = ["tests.judging.world", "tests.judging.postgres_server"]
 
 
-def planted(server: Any, **tastes: float) -> None:
+def planted(server: Any, **tastes: Any) -> None:
     """Give the judge known tastes."""
     from tests.judging.world import planted as make
 
@@ -364,3 +365,18 @@ def test_two_processes_share_one_store(world: World, runner: Runner, server: Any
     assert [command.wait() for command in commands] == [0, 0], [c.said for c in commands]
     assert server.served == 120
     assert len(set(games(world.folder / "run"))) == 120
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_store_on_postgres(
+    world: World, runner: Runner, server: Any, postgres: PostgresServer
+) -> None:
+    """The same on a Postgres server: no call is made twice, and the run is whole."""
+    world.files(prompts=100)
+    planted(server, latency=0.02)
+    spec, url = world.spec(run="concurrency = 8"), postgres.emptied()
+    commands = [runner.start("run", spec, "--out", "run", "--store", url, "--quiet") for _ in range(2)]
+    assert [command.wait() for command in commands] == [0, 0], [c.said for c in commands]
+    assert server.served == 200
+    assert len(set(games(world.folder / "run"))) == 200
+    assert not (world.folder / "run" / "store.sqlite").exists()

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -159,6 +160,35 @@ def test_nobody_writes_between_looking_and_leasing(tmp_path: Path) -> None:
     with Store.open(path, clock=clock) as store:
         store.claim(keys(1), new_owner(), 60)
     assert tried == ["database is locked"]
+
+
+@pytest.mark.parametrize("other_does", ["claims", "renews"])
+def test_a_lease_granted_meanwhile_is_not_taken_for_a_jump(store_url: str, other_does: str) -> None:
+    """While one reads the clock another leases or renews, by a later reading: the call has one owner all the same."""
+    a, b = new_owner(), new_owner()
+    granted: list[frozenset[str]] = []
+
+    with Store.open(store_url, clock=lambda: 1_001.0) as first:
+
+        def meanwhile() -> None:
+            if other_does == "renews":
+                first.renew(a)
+            granted.append(first.claim(keys(1), a, 60).granted)
+
+        thread = threading.Thread(target=meanwhile)
+
+        def early() -> float:
+            thread.start()
+            thread.join(0.3)  # it gets through only if nothing keeps it out
+            return 1_000.0
+
+        with Store.open(store_url, clock=early) as second:
+            if other_does == "renews":
+                with Store.open(store_url, clock=lambda: 999.0) as before:
+                    assert before.claim(keys(1), a, 60).granted
+            granted.append(second.claim(keys(1), b, 60).granted)
+        thread.join()
+    assert sorted(map(len, granted)) == [0, 1]
 
 
 def test_only_a_process_that_is_surely_gone_is_dead() -> None:

@@ -103,12 +103,12 @@ def test_placeholder_keys_are_those_of_the_published_templates(shared_data: Path
 
 
 def test_an_arena_hard_recording_raises_no_false_alarm(shared_data: Path, detectors: dict[str, Detector]) -> None:
-    """Other prompts, other models, two games a prompt: nothing is flagged.
+    """Other prompts, other models, two games a prompt: nothing but the coverage, 108 of 500 prompts, is flagged.
 
     The published answer file of this model is keyed to other prompts than the judge saw; only what was judged counts.
     """
     recording = formats.read(shared_data / "arena_hard" / "arena-hard-v0.1")
     found = detect([recording.submission(model) for model in recording.models], detectors, Settings())
     assert len(found) == 1
-    assert [d.detector for ds in found.values() for d in ds if d.flag and d.severity != "info"] == []
+    assert [d.detector for ds in found.values() for d in ds if d.flag and d.severity != "info"] == ["coverage"]
     assert [d for ds in found.values() for d in ds if "failed (" in d.note] == []
