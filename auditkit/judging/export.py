@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from sys import intern
 from typing import Final
 
 from auditkit.judging.engine import Played
@@ -68,33 +69,27 @@ def battles_of(
     """
     place = {prompt.id: k for k, prompt in enumerate(contest.prompts)}
     rank = {model: k for k, model in enumerate(contest.models)}
-    answer_rows: list[tuple[object, ...]] = []
-    at: dict[tuple[str, str, int], int] = {}
-    for name, answers in contest.answers.items():
-        for prompt_id, answer in answers.items():
-            for turn, text in enumerate(answer.turns, 1):
-                last = turn == len(answer.turns)
-                at[name, prompt_id, turn] = len(answer_rows)
-                answer_rows.append(
-                    (prompt_id, name, turn, text, answer.trace if last else "", answer.finish if last else "", "")
-                )
-    # The same order, whichever game came back first.
-    found: list[Game | Rating] = sorted(
-        _stored(store, runs, contest),
-        key=lambda g: (place[g.prompt_id], rank[g.model], g.turn, _PLACES[getattr(g, "order", "unknown")], g.sample),
-    )
+    answers, at = _answer_rows(contest)
     games: list[tuple[object, ...]] = []
     ratings: list[tuple[object, ...]] = []
-    for record in found:
-        own = at.get((record.model, record.prompt_id, record.turn), -1)
+    groups: dict[tuple[object, ...], list[float]] = {}
+    # Rows with shared names, not records: there may be very many.
+    for record in _stored(store, runs, contest):
+        prompt, model = intern(record.prompt_id), intern(record.model)
+        own = at.get((model, prompt, record.turn), -1)
         if isinstance(record, Game):
+            value, order = record.outcome, intern(record.order)
             games.append((
-                record.prompt_id, record.model, record.opponent, record.judge, record.order, record.label,
-                record.outcome, record.weight, f"repeat-{record.sample}" if record.sample else "", record.turn,
-                record.gold, own, at.get((record.opponent, record.prompt_id, record.turn), -1),
+                prompt, model, intern(record.opponent), intern(record.judge), order, intern(record.label), value,
+                record.weight, _variant(record.sample), record.turn, record.gold, own,
+                at.get((record.opponent, prompt, record.turn), -1),
             ))  # fmt: skip
-        elif not record.sample:
-            ratings.append((record.prompt_id, record.model, record.judge, record.turn, record.score, own))
+        else:
+            value, order = record.score, "unknown"
+            if not record.sample:
+                ratings.append((prompt, model, intern(record.judge), record.turn, value, own))
+        if contest.repeats > 1 and not math.isnan(value):
+            groups.setdefault((prompt, model, order, record.turn), []).append(value)
     if not (games or ratings):
         return None
     for task, _ in played.rejected:
@@ -102,20 +97,41 @@ def battles_of(
         if task.opponent:
             games.append((
                 task.prompt.id, task.model, task.opponent, contest.judge_name, task.order, "", _NAN, 1.0,
-                f"repeat-{task.sample}" if task.sample else "", task.turn, _NAN, own,
-                at[task.opponent, task.prompt.id, task.turn],
+                _variant(task.sample), task.turn, _NAN, own, at[task.opponent, task.prompt.id, task.turn],
             ))  # fmt: skip
         elif not task.sample:
             ratings.append((task.prompt.id, task.model, contest.judge_name, task.turn, _NAN, own))
+    # In the plan's order, whichever came back first.
+    games.sort(key=lambda g: (place[g[0]], rank[g[1]], g[9], _PLACES[g[4]], len(str(g[8])), g[8]))  # type: ignore[index]
+    ratings.sort(key=lambda r: (place[r[0]], rank[r[1]], r[3]))  # type: ignore[index]
     return Battles.build(
         benchmark,
         games=_table(GAME_COLUMNS, games),
-        answers=_table(ANSWER_COLUMNS, answer_rows),
+        answers=_table(ANSWER_COLUMNS, answers),
         prompts=_table(PROMPT_COLUMNS, [(p.id, p.text, p.category, p.cluster, p.language) for p in contest.prompts]),
         ratings=_table(RATING_COLUMNS, ratings),
         dropped=_table(DROPPED_COLUMNS, [(key, model, "no_answer", reason) for key, model, reason in missing]),
-        notes=[*_notes(contest, played), *_noise(found)],
+        notes=[*_notes(contest, played), *_noise(groups.values())],
     )
+
+
+def _variant(sample: int) -> str:
+    return f"repeat-{sample}" if sample else ""
+
+
+def _answer_rows(contest: Contest) -> tuple[list[tuple[object, ...]], dict[tuple[str, str, int], int]]:
+    """Return the rows of the answers table, and the row of each model, prompt and turn."""
+    rows: list[tuple[object, ...]] = []
+    at: dict[tuple[str, str, int], int] = {}
+    for name, answers in contest.answers.items():
+        for prompt_id, answer in answers.items():
+            for turn, text in enumerate(answer.turns, 1):
+                last = turn == len(answer.turns)
+                at[name, prompt_id, turn] = len(rows)
+                rows.append(
+                    (prompt_id, name, turn, text, answer.trace if last else "", answer.finish if last else "", "")
+                )
+    return rows, at
 
 
 def _stored(store: Store, runs: Mapping[str, str], contest: Contest) -> Iterator[Game | Rating]:
@@ -141,14 +157,9 @@ def _notes(contest: Contest, played: Played) -> Iterator[Note]:
         yield Note("identical", f"pairs of equal answers; {how}", same)
 
 
-def _noise(found: Iterable[Game | Rating]) -> Iterator[Note]:
+def _noise(groups: Iterable[list[float]]) -> Iterator[Note]:
     """Yield the judge's noise: how far verdicts on one and the same request differ."""
-    groups: dict[tuple[object, ...], list[float]] = {}
-    for g in found:
-        value = g.outcome if isinstance(g, Game) else g.score
-        if not math.isnan(value):
-            groups.setdefault((g.prompt_id, g.model, getattr(g, "order", ""), g.turn), []).append(value)
-    repeated = [values for values in groups.values() if len(values) > 1]
+    repeated = [values for values in groups if len(values) > 1]
     if not repeated:
         return
     changed = sum(min(values) != max(values) for values in repeated)

@@ -83,13 +83,27 @@ class Contest:
 
         A file that was changed gives another fingerprint: no game of the old one is taken for one of the new.
         """
-        digest = hashlib.sha256(self.judge_sha256.encode())
+        known = self._fingerprints
+        if model not in known:
+            own = self.answers.get(model, {})
+            said = (own[p.id].sha256 if p.id in own else "" for p in self.prompts)
+            body = json.dumps([self._asked, model, list(said)])
+            known[model] = hashlib.sha256(body.encode()).hexdigest()
+        return known[model]
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def _asked(self) -> str:
+        """Hash of the judge, the prompts and the opponents' answers."""
+        asked = []
         for prompt in self.prompts:
-            for name in (model, self.baseline(prompt)):
-                answer = self.answers.get(name, {}).get(prompt.id)
-                said = "" if answer is None else answer.sha256
-                digest.update(f"{prompt.sha256} {prompt.id} {name} {said}\n".encode(errors="backslashreplace"))
-        return digest.hexdigest()
+            opponent = self.baseline(prompt)
+            answer = self.answers.get(opponent, {}).get(prompt.id)
+            asked.append([prompt.id, prompt.sha256, opponent, "" if answer is None else answer.sha256])
+        return hashlib.sha256(json.dumps([self.judge_sha256, asked]).encode()).hexdigest()
 
     def check(self) -> None:
         """Check that the judge has what it needs on every prompt, before anything is spent.

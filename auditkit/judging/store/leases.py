@@ -11,15 +11,39 @@ Postgres it is the server's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from auditkit.judging.store.claims import Claim, is_dead
 from auditkit.judging.store.schema import completions, leases
 from auditkit.judging.store.statements import among, chunks, insert, keys_in
 
-__all__ = ["claim", "release", "renew"]
+__all__ = ["Clock", "claim", "release", "renew"]
+
+#: A clock in seconds; None: the database's own.
+Clock = Callable[[], float] | None
+
+#: Any number, the same in every process: Postgres' name for "somebody grants or renews leases".
+_ADVISORY_LOCK: Final = 0x617564_69746C
+
+
+def _turn(connection: Connection, clock: Clock) -> float:
+    """Return the time, once nobody else grants or renews; that lasts until the transaction ends.
+
+    The order matters on Postgres (a transaction that writes to SQLite is alone anyway): by a reading of the clock
+    from before somebody else's grant, that grant would seem to come from the future, and the lease to be over.
+    """
+    server = connection.dialect.name == "postgresql"
+    if server:
+        connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+    if clock is not None:
+        return clock()
+    if server:
+        return float(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
+    return time.monotonic()
 
 
 def _others(connection: Connection, keys: Sequence[str], owner: str, now: float) -> dict[str, tuple[str, float]]:
@@ -35,38 +59,31 @@ def _others(connection: Connection, keys: Sequence[str], owner: str, now: float)
     return found
 
 
-def claim(connection: Connection, keys: Iterable[str], owner: str, ttl: float, now: float) -> Claim:
+def claim(connection: Connection, keys: Iterable[str], owner: str, ttl: float, clock: Clock) -> Claim:
     """Lease every key of `keys` that is neither stored nor leased to somebody else."""
     wanted = sorted(set(keys))
+    now = _turn(connection, clock)
     others = _others(connection, wanted, owner, now)
     dead = {who for who, _ in others.values() if is_dead(who)}
     for who in sorted(dead):
         release(connection, who)
-    free = [key for key in wanted if key not in others or others[key][0] in dead]
-    statement = insert(connection.dialect.name, leases)
-    statement = statement.on_conflict_do_update(
-        index_elements=[leases.c.key],
-        set_={name: statement.excluded[name] for name in ("owner", "granted", "ttl")},
-        # On Postgres somebody may have leased it since it was seen to be free.
-        where=or_(
-            leases.c.owner == owner,
-            leases.c.granted > now,
-            leases.c.granted + leases.c.ttl <= now,
-        ),
-    )
+    held = {key: left for key, (who, left) in others.items() if who not in dead}
+    # Looked up after the leases: whoever stores a completion ends its lease in the same transaction.
+    stored = keys_in(connection, completions, [key for key in wanted if key not in held])
+    free = [key for key in wanted if key not in held and key not in stored]
     if free:
-        connection.execute(statement, [{"key": k, "owner": owner, "granted": now, "ttl": ttl} for k in free])
-    held = _others(connection, wanted, owner, now)
-    mine = [key for key in wanted if key not in held]
-    # Looked up after the lease was had: whoever held it before stored the completion before giving it up.
-    stored = keys_in(connection, completions, mine)
-    if stored:
-        release(connection, owner, stored)
-    return Claim(frozenset(mine) - stored, frozenset(stored), {key: left for key, (_, left) in held.items()})
+        statement = insert(connection.dialect.name, leases)
+        values = {name: statement.excluded[name] for name in ("owner", "granted", "ttl")}
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=[leases.c.key], set_=values),
+            [{"key": key, "owner": owner, "granted": now, "ttl": ttl} for key in free],
+        )
+    return Claim(frozenset(free), frozenset(stored), held)
 
 
-def renew(connection: Connection, owner: str, now: float) -> None:
+def renew(connection: Connection, owner: str, clock: Clock) -> None:
     """Start every lease of `owner` anew."""
+    now = _turn(connection, clock)
     connection.execute(update(leases).where(leases.c.owner == owner).values(granted=now))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from sqlalchemy import Connection, Select, Table, func, select
+from sqlalchemy import Connection, Select, Table, select
 
 from auditkit.errors import InputError, printable
 from auditkit.judging.calls import Completion, Request
@@ -50,13 +49,13 @@ _RESULT: Final = tuple(c for c in schema.completions.c if c.name not in ("messag
 class Store:
     """An open store (see `auditkit.judging.store`). Any thread may use it; `close` it, or use it in a ``with``."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, database: Database, clock: leases.Clock = None) -> None:
         self._database = database
         self._clock = clock
         self._runs: dict[str, int] = {}
 
     @classmethod
-    def open(cls, where: str | Path, *, timeout: float = 30.0, clock: Callable[[], float] | None = None) -> Store:
+    def open(cls, where: str | Path, *, timeout: float = 30.0, clock: leases.Clock = None) -> Store:
         """Open a store, making or migrating its tables.
 
         Args:
@@ -192,25 +191,16 @@ class Store:
             ttl: Seconds until the lease is over unless it is renewed; longer than a call can take.
         """
         wanted = list(keys)
-        return self._database.write(
-            lambda connection: leases.claim(connection, wanted, owner, ttl, self._now(connection))
-        )
+        return self._database.write(lambda connection: leases.claim(connection, wanted, owner, ttl, self._clock))
 
     def renew(self, owner: str) -> None:
         """Start every lease of `owner` anew."""
-        self._database.write(lambda connection: leases.renew(connection, owner, self._now(connection)))
+        self._database.write(lambda connection: leases.renew(connection, owner, self._clock))
 
     def release(self, owner: str, keys: Iterable[str] | None = None) -> None:
         """Give up the leases of `owner` on `keys`, or all of them. A stored completion's lease is over by itself."""
         wanted = None if keys is None else list(keys)
         self._database.write(lambda connection: leases.release(connection, owner, wanted))
-
-    def _now(self, connection: Connection) -> float:
-        if self._clock is not None:
-            return self._clock()
-        if self._database.dialect == "sqlite":
-            return time.monotonic()
-        return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
 
     # --- writing while a run goes on --------------------------------------------------------------------------------
 
