@@ -26,7 +26,8 @@ __all__ = ["command_line", "deliver", "leaderboard", "plugin_table", "stored_rep
 _DEFAULT_OUT: Final = Path("auditkit-report")
 _STYLES: Final = {"certified": "green", "conditional": "yellow", "rejected": "bold red", "not_certifiable": "magenta"}
 _MARKS: Final = {"fail": "✗", "warn": "!", "not_measured": "·", "pass": "✓"}
-_NAME_WIDTH: Final = 30
+#: Characters of a name that a table may hold; a narrower column cuts it again.
+_LONGEST: Final = 60
 
 
 def command_line() -> str:
@@ -107,8 +108,13 @@ def _table(*columns: tuple[str, str]) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header, justify in columns:
-        table.add_column(header, justify="right" if justify == "right" else "left", overflow="fold")
+    for header, kind in columns:  # what must not break keeps its width; names are cut first, then text is folded
+        table.add_column(
+            header,
+            justify="right" if kind == "right" else "left",
+            no_wrap=kind in {"right", "word"},
+            overflow="ellipsis" if kind == "name" else "fold",
+        )
     return table
 
 
@@ -152,10 +158,12 @@ def _print_report(report: Report) -> None:
 def _print_judge(console: Console, report: Report) -> None:
     from rich.text import Text
 
-    table = _table(("judge", "left"), ("measure", "left"), ("percent [interval]", "right"), ("n", "right"))
+    from auditkit.reports.wording import control_label
+
+    table = _table(("judge", "name"), ("measure", "left"), ("percent [interval]", "right"), ("n", "right"))
     for score in report.judge.scores:
         table.add_row(
-            Text(printable(score.model, _NAME_WIDTH)), score.control.replace("_", " "),
+            Text(printable(score.model, _LONGEST)), control_label(score.control),
             _interval(score.estimate, score.ci), str(score.n),
         )  # fmt: skip
     console.print(table)
@@ -168,59 +176,45 @@ def _print_judge(console: Console, report: Report) -> None:
 def _print_submission(console: Console, s: SubmissionReport) -> None:
     from rich.text import Text
 
+    from auditkit.reports.wording import control_label
+
     console.print(Text(f"{printable(s.model, 60)}: ").append(s.verdict.replace("_", " "), style=_STYLES[s.verdict]))
     table = _table(("control", "left"), ("score [interval]", "right"), ("n", "right"), ("overlap", "right"))
     for score in s.scores:
         overlap = "" if score.overlap is None else f"{score.overlap:.0%}"
-        table.add_row(score.control.replace("_", " "), _interval(score.estimate, score.ci), str(score.n), overlap)
+        table.add_row(control_label(score.control), _interval(score.estimate, score.ci), str(score.n), overlap)
     console.print(table)
     for reason in s.reasons:
-        console.print(Text(f"{_MARKS[reason.status]} {reason.text}"))
+        console.print(Text(f"{_MARKS[reason.status]} {reason.text[:1].upper()}{reason.text[1:]}"))
 
 
 def _print_submissions(console: Console, report: Report) -> None:
     from rich.text import Text
 
+    from auditkit.reports.leaderboard import headline, ordered, score_of
+    from auditkit.reports.wording import control_label
+
+    raw, held = headline(report)
     table = _table(
-        ("submission", "left"), ("verdict", "left"), ("raw", "right"), ("controlled", "right"), ("rank", "right")
+        ("submission", "name"), ("verdict", "word"), ("raw", "right"), ("controlled", "right"), ("rank", "right")
     )
-    control = _main_control(report)
-    for s in _by_rank(report, "raw"):
-        raw = next((x for x in s.scores if x.control == "raw"), s.scores[0] if s.scores else None)
-        held = next((x for x in s.scores if x.control == control), None)
-        rank = s.ranks.get("raw")
+    for _, s in ordered(report, raw):
+        found, controlled, rank = score_of(s, raw), score_of(s, held), s.ranks.get(raw)
         table.add_row(
-            Text(printable(s.model, _NAME_WIDTH)),
+            Text(printable(s.model, _LONGEST)),
             Text(s.verdict.replace("_", " "), style=_STYLES[s.verdict]),
-            _margin(raw.estimate, raw.ci) if raw else "—",
-            _margin(held.estimate, held.ci) if held else "—",
+            _margin(found.estimate, found.ci) if found else "—",
+            _margin(controlled.estimate, controlled.ci) if controlled else "—",
             f"{rank.rank} ({rank.lo}-{rank.hi})" if rank else "—",
         )
     console.print(table)
-    if control:
-        console.print(
-            Text(f"controlled: {control.replace('_', ' ')}; intervals at {report.method.level:.0%}, by prompt")
-        )
+    labels = f"raw: {control_label(raw)}" + (f"; controlled: {control_label(held)}" if held else "")
+    console.print(Text(f"{labels}; intervals at {report.method.level:.0%}, by prompt; rank by raw"))
     for s in report.submissions:
         if s.verdict == "rejected":
             for reason in s.reasons:
                 if reason.status == "fail":
                     console.print(Text(f"✗ {printable(s.model, 60)}: {reason.text}", style="red"))
-
-
-def _main_control(report: Report) -> str:
-    defined = [{x.control for x in s.scores if x.estimate is not None} for s in report.submissions]
-    for name in ("length_controlled", "arena_hard_style", "style_controlled", "joint", "position_balanced"):
-        if any(name in have for have in defined):
-            return name
-    return ""
-
-
-def _by_rank(report: Report, control: str) -> list[SubmissionReport]:
-    return sorted(
-        report.submissions,
-        key=lambda s: (s.ranks[control].rank if control in s.ranks else len(report.submissions) + 1, s.model),
-    )
 
 
 def leaderboard(report: Report, *, by: str, as_csv: bool, as_json: bool) -> None:
@@ -247,19 +241,21 @@ def leaderboard(report: Report, *, by: str, as_csv: bool, as_json: bool) -> None
 def _print_leaderboard(report: Report, by: str) -> None:
     from rich.text import Text
 
+    from auditkit.reports.leaderboard import ordered
+
     table = _table(
         ("rank", "right"),
-        ("submission", "left"),
+        ("submission", "name"),
         (by.replace("_", " "), "right"),
         ("raw rank", "right"),
-        ("verdict", "left"),
+        ("verdict", "word"),
     )
-    for s in _by_rank(report, by):
+    for _, s in ordered(report, by):
         rank, raw = s.ranks.get(by), s.ranks.get("raw")
         score = next((x for x in s.scores if x.control == by), None)
         table.add_row(
             f"{rank.rank} ({rank.lo}-{rank.hi})" if rank else "—",
-            Text(printable(s.model, _NAME_WIDTH)),
+            Text(printable(s.model, _LONGEST)),
             _interval(score.estimate, score.ci) if score else "—",
             str(raw.rank) if raw else "—",
             Text(s.verdict.replace("_", " "), style=_STYLES[s.verdict]),

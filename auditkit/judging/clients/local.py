@@ -105,7 +105,9 @@ class LocalClient:
         body = chat_body(request)
         where = printable(request.model)
         model, pool = self._model(request.model.partition("/")[2], where)
-        job = Job(_body(body, model, request), _text(body, model), self._timeout)
+        messages = [m | {"content": broken(m["content"], model.control)} for m in body.pop("messages")]
+        text = "\0".join(f"{m['role']}\0{m['content']}" for m in messages)
+        job = Job(_engine_body(body, request) | {"messages": messages}, text, self._timeout)
         begun = time.monotonic()
         pool.submit(job)
         try:
@@ -134,16 +136,8 @@ def _close(models: dict[str, tuple[Gguf, Pool]]) -> None:
         pool.close()
 
 
-def _messages(body: dict[str, Any], model: Gguf) -> list[dict[str, str]]:
-    return [{**message, "content": broken(message["content"], model.control)} for message in body["messages"]]
-
-
-def _text(body: dict[str, Any], model: Gguf) -> str:
-    return "\0".join(f"{message['role']}\0{message['content']}" for message in _messages(body, model))
-
-
-def _body(body: dict[str, Any], model: Gguf, request: Request) -> dict[str, Any]:
-    sent = _NEUTRAL | body | {"messages": _messages(body, model), "seed": int(request.key[:7], 16)}
+def _engine_body(body: dict[str, Any], request: Request) -> dict[str, Any]:
+    sent = _NEUTRAL | body | {"seed": int(request.key[:7], 16)}
     del sent["model"]
     if "max_completion_tokens" in sent:
         sent["max_tokens"] = sent.pop("max_completion_tokens")
