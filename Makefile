@@ -29,7 +29,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 	@echo "Ready: $(BIN)/auditkit"
 
-demo: $(STAMP) ## audit the recorded run that ships with auditkit and write its report
+demo: $(STAMP) ## run a small benchmark live with the model inside the process, audit it and write its report
 	@$(BIN)/auditkit demo --out out/demo
 
 test: $(STAMP) ## run the tests

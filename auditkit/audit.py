@@ -126,6 +126,7 @@ def audit_battles(
     rules = policy or verdicts.load_policy()
     findings = _controls(battles, settings, progress)
     judge_only = battles.benchmark.subject == "judge"
+    worth, judge_notes = (findings, ()) if judge_only else _judge_check(battles, settings, progress)
     submissions: tuple[SubmissionReport, ...] = ()
     harness = check_gates(battles)
     if not judge_only:
@@ -137,11 +138,11 @@ def audit_battles(
         created=_created(),
         seed=settings.seed,
         benchmark=_benchmark(battles),
-        judge=_judge(battles, findings if judge_only else None),
+        judge=_judge(battles, worth),
         inputs=battles.inputs,
         harness=tuple(check.gate for check in harness),
         submissions=submissions,
-        notes=battles.notes + findings.notes,
+        notes=battles.notes + findings.notes + judge_notes,
         method=Method(settings.level, settings.replicates, f"{rules.name} {rules.version} (sha256 {rules.sha256[:12]})", command),
     )  # fmt: skip
 
@@ -402,6 +403,21 @@ def _benchmark(battles: Battles) -> BenchmarkInfo:
         baselines=tuple(sorted(b.baselines)),
         simulated=b.simulated,
     )
+
+
+def _judge_check(battles: Battles, settings: Settings, progress: Progress) -> tuple[Findings | None, tuple[Note, ...]]:
+    """Measure the judge on the pairs with a known answer that the recording brings along, if it does."""
+    check = battles.judge_check
+    if check is None:
+        return None, ()
+    found = _controls(check, settings, lambda stage, done, total: progress("judge check", done, total))
+    notes = tuple(replace(note, text=f"judge check: {note.text}") for note in check.notes + found.notes)
+    others = sorted(set(check.games["judge"]) - set(battles.games["judge"]) - set(battles.ratings["judge"]))
+    if others:
+        names = ", ".join(printable(name, 80) for name in others)
+        text = f"pairs with a known answer were put to {names}, which did not judge this recording: left out"
+        notes += (Note("judge_check", text),)
+    return found, notes
 
 
 def _judge(battles: Battles, findings: Findings | None) -> JudgeInfo:

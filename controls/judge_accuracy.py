@@ -26,7 +26,7 @@ Codes = NDArray[np.intp]
 def judge_accuracy(battles: Battles, settings: Settings | None = None) -> Findings:
     """Compute a judge's accuracy on pairs with a known answer, in each order and over both.
 
-    A verdict is right if it names the right answer: a tie and an unparsed verdict are not right (the published rule
+    A verdict is right if it names the right answer (a probability names the likelier one): a tie and an unparsed verdict are not right (the published rule
     of both benchmarks; the note bounds what the unparsed ones could change). By judge, in percent:
 
     * ``judge_accuracy``: mean over both orders (LLMBar's ``correct_average``);
@@ -78,7 +78,12 @@ def _scores(judge: str, games: pd.DataFrame, level: float) -> list[Score]:
 
 
 def _right(games: pd.DataFrame) -> Bools:
-    return np.asarray(games["outcome"].to_numpy() == games["gold"].to_numpy())
+    return np.asarray(_named(games) == games["gold"].to_numpy())
+
+
+def _named(games: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the answer that each verdict names: 1 or 0, 0.5 for a tie, NaN for none."""
+    return np.asarray(0.5 + 0.5 * np.sign(games["outcome"].to_numpy() - 0.5))
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,10 @@ class _Pairs:
 
 
 def _pairs(games: pd.DataFrame, right: Bools, prompt: Codes) -> _Pairs:
-    table = games.assign(right=right, wrong=games["outcome"].to_numpy() == 1 - games["gold"].to_numpy(), prompt=prompt)
+    table = games.assign(right=right, wrong=_named(games) == 1 - games["gold"].to_numpy(), prompt=prompt)
     first, second = (table[table["order"] == order].drop_duplicates(_PAIR) for order in _ORDERS)
     both = first.merge(second, on=_PAIR, suffixes=("", "_2"))
-    one, two = both["outcome"].to_numpy(), both["outcome_2"].to_numpy()
+    one, two = _named(both), _named(both[["outcome_2"]].rename(columns={"outcome_2": "outcome"}))
     return _Pairs(
         both["prompt"].to_numpy(),
         both["right"].to_numpy(np.int64) + both["right_2"].to_numpy(np.int64),
@@ -122,6 +127,9 @@ def _score(judge: str, control: str, what: str, hits: Bools, prompt: Codes, leve
         mean = cluster_mean(hits, prompt, level=level)
         se, ci = mean.se, mean.ci
         how = f"interval cluster-robust by prompt ({prompts} prompts)"
+        if not se:  # every prompt came out half right: the sandwich knows no error, Wilson still does
+            se, ci = None, wilson(share * prompts, prompts, level)
+            how = f"Wilson interval over {prompts} prompts, which all came out the same"
     else:
         how = "no interval from one prompt"
     return Score(

@@ -311,10 +311,11 @@ def _leaderboard(report: Report) -> _Leaderboard | None:
 
 @dataclass(frozen=True)
 class _Judge:
-    """One judge of a test set for judges."""
+    """One judge of a test set for judges, or of the pairs with a known answer that a recording brings along."""
 
     ident: str
     model: str
+    sentence: str
     groups: tuple[_ScoreGroup, ...]
     position: Position | None
     length: Length | None
@@ -350,6 +351,10 @@ def _judges(judge: JudgeInfo) -> tuple[_Judge, ...]:
         _Judge(
             f"j{i}",
             model,
+            wording.judge_sentence(
+                next((s for s in judge.scores if (s.model, s.control) == (model, "judge_accuracy")), None),
+                judge.position.get(model),
+            ),
             _groups(f"j{i}", [s for s in judge.scores if s.model == model], None),
             judge.position.get(model),
             judge.length.get(model),

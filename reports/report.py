@@ -69,8 +69,9 @@ class BenchmarkInfo:
 
 @dataclass(frozen=True)
 class JudgeInfo:
-    """Who judged. Where the recording is a test set for judges, `scores` (unit "accuracy") and the maps, keyed
-    like `Score.model` by the judge's name, say how well each judge did; they are empty elsewhere.
+    """Who judged. Where the recording is a test set for judges, or brings pairs with a known answer along (`judge_check`
+    of a run folder), `scores` (unit "accuracy") and the maps, keyed like `Score.model` by the judge's name, say how well
+    each judge did; they are empty elsewhere.
     """
 
     name: str

@@ -26,6 +26,7 @@ __all__ = [
     "control_label",
     "grade_sentence",
     "interval",
+    "judge_sentence",
     "name",
     "number",
     "p_value",
@@ -222,6 +223,32 @@ def grade_sentence(gameability: Gameability) -> str:
     if gameability.grade == "within" and points is not None:
         return f"Within {number(points)} points of this suite and budget. Other attacks may do more."
     return GRADES[gameability.grade].text
+
+
+#: From this share of decided games on, a judge is said to go by the place in which an answer is shown.
+_BY_PLACE: Final = 0.9
+
+
+def judge_sentence(accuracy: Score | None, position: Position | None) -> str:
+    """Return what a judge's verdicts are worth by its answers to pairs with a known answer, in plain words."""
+    parts = []
+    if accuracy is not None and accuracy.estimate is not None:
+        shown = f"{score_value(accuracy)} {score_interval(accuracy)}".strip()
+        low, high = accuracy.ci or (accuracy.estimate, accuracy.estimate)
+        if low > 50.0:
+            parts.append(f"On pairs with a known answer this judge is right in {shown} of its verdicts; a coin in 50%.")
+        elif high < 50.0:
+            parts.append(f"On pairs with a known answer this judge does worse than a coin: {shown} right.")
+        else:
+            parts.append(f"On pairs with a known answer this judge cannot be told from a coin: {shown} right.")
+    first = position.first_preference if position is not None else None
+    if first is not None:
+        place = "first" if first >= 0.5 else "second"
+        text = f"It prefers the answer shown {place} in {share(max(first, 1.0 - first))} of decided games"
+        parts.append(
+            f"{text}: it goes by the place, not by the answer." if max(first, 1.0 - first) >= _BY_PLACE else f"{text}."
+        )
+    return " ".join(parts)
 
 
 def position_sentence(position: Position) -> str:

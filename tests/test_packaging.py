@@ -132,6 +132,7 @@ def test_the_wheel_holds_everything_and_runs_in_a_foreign_folder(tmp_path: Path)
     for data in ("auditkit/py.typed", "auditkit/policies/standard.toml", "auditkit/examples/words.toml"):
         assert data in names
     assert "auditkit/examples/demo/run.toml" in names
+    assert {"auditkit/examples/live/run.toml", "auditkit/examples/bench/known/audit.toml"} <= names
     for template in (ROOT / "reports" / "templates").iterdir():
         assert f"auditkit/reports/templates/{template.name}" in names
     assert {name.split("/")[0] for name in names} == {
@@ -151,7 +152,7 @@ def test_the_wheel_holds_everything_and_runs_in_a_foreign_folder(tmp_path: Path)
         "import auditkit, auditkit.attacks, auditkit.controls, auditkit.reports\n"
         f"assert auditkit.attacks.__file__.startswith({str(target)!r})\n"
         "from auditkit.cli import main\n"
-        "main(['demo', '--out', 'out', '--quiet'])\n"
+        "main(['demo', '--recorded', '--out', 'out', '--quiet'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=foreign, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

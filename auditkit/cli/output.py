@@ -147,6 +147,8 @@ def _print_report(report: Report) -> None:
         _print_submission(console, report.submissions[0])
     else:
         _print_submissions(console, report)
+    if b.subject == "submissions":
+        _print_worth(console, report)
     for note in report.notes[:8]:
         about = f"{printable(note.model, 60)}: " if note.model else ""
         count = f" ({note.count})" if note.count > 1 else ""
@@ -171,6 +173,18 @@ def _print_judge(console: Console, report: Report) -> None:
         if p.consistency is not None and p.first_preference is not None:
             text = f"{printable(name, 40)}: same verdict in both orders {p.consistency:.1%}, first answer preferred {p.first_preference:.1%}"
             console.print(Text(text))
+
+
+def _print_worth(console: Console, report: Report) -> None:
+    """Print what each judge is worth by the pairs with a known answer that the recording brings along."""
+    from rich.text import Text
+
+    from auditkit.reports.wording import judge_sentence
+
+    accuracy = {s.model: s for s in report.judge.scores if s.control == "judge_accuracy"}
+    for name in sorted(accuracy.keys() | report.judge.position.keys()):
+        text = judge_sentence(accuracy.get(name), report.judge.position.get(name))
+        console.print(Text(f"judge {printable(name, 60)}: {text}", style="bold"))
 
 
 def _print_submission(console: Console, s: SubmissionReport) -> None:

@@ -6,6 +6,9 @@
 `opponent_answer` number the rows of ``answers.jsonl`` from 0 (-1: not recorded); null is a missing number. Other
 files of the folder are not read. What is written is read back equal, and equal recordings are equal bytes.
 
+A sub-folder ``judge_check`` is itself such a folder, with ``subject = "judge"``: the same judge on pairs with a known
+answer. It becomes the recording's `Battles.judge_check`.
+
 Where ``run.toml`` has a line ``tables = "tables-…"``, the tables lie in that folder beside it: `publish` writes a new
 one and then replaces ``run.toml``, so that a reader, and a crash, meet the old recording or the new one and no mixture.
 """
@@ -23,6 +26,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, cast, get_args
 
@@ -46,10 +50,11 @@ from auditkit.records import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA", "TITLE", "publish", "read", "recognise", "write"]
+__all__ = ["JUDGE_CHECK", "SCHEMA", "TITLE", "publish", "read", "recognise", "write"]
 
 TITLE: Final = "run folder of auditkit (run.toml)"
 SCHEMA: Final = "auditkit.run/1"
+JUDGE_CHECK: Final = "judge_check"
 
 _RUN: Final = "run.toml"
 _NOTE_COLUMNS: Final = {"kind": "str", "text": "str", "count": "int64", "path": "str", "model": "str"}
@@ -188,6 +193,19 @@ def read(path: Path) -> Battles:
         InputError: A file that cannot be read, or a record that has not exactly its table's fields and types.
     """
     run = path / _RUN if path.is_dir() else path
+    battles = _read(run)
+    check = run.parent / JUDGE_CHECK / _RUN
+    if not check.exists():
+        return battles
+    worth = _read(check)
+    if worth.benchmark.subject != "judge" or battles.benchmark.subject == "judge":
+        raise InputError(
+            f"a folder {JUDGE_CHECK} belongs to a recording of submissions and has subject = 'judge'", path=check
+        )
+    return replace(battles, judge_check=worth, inputs=battles.inputs + worth.inputs)
+
+
+def _read(run: Path) -> Battles:
     benchmark, folder = _run(run)
     tables: dict[str, pd.DataFrame] = {}
     inputs = [_io.fingerprint(run, 1)]
@@ -266,6 +284,8 @@ def write(battles: Battles, path: Path) -> None:
     for name, lines in _files(battles):
         with (path / name).open("w", encoding="utf-8", newline="\n") as handle:
             handle.writelines(lines)
+    if battles.judge_check is not None:
+        write(battles.judge_check, path / JUDGE_CHECK)
 
 
 def publish(battles: Battles, path: Path, record: str = "") -> None:
@@ -273,13 +293,15 @@ def publish(battles: Battles, path: Path, record: str = "") -> None:
 
     Args:
         battles: What to write.
-        path: The run folder; what else lies in it stays.
+        path: The run folder; what else lies in it stays, a ``judge_check`` that `battles` has none to replace with too.
         record: More of ``run.toml``, as TOML tables: how the recording was made. Readers do not look at it.
 
     Raises:
         OSError: The folder cannot be written; what was there before is still there.
     """
     path.mkdir(parents=True, exist_ok=True)
+    if battles.judge_check is not None:
+        publish(battles.judge_check, path / JUDGE_CHECK)
     with _alone(path):
         for left in path.glob(".tables-*"):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)

