@@ -326,10 +326,8 @@ class Battles:
             return pd.concat(filled, ignore_index=True) if filled else tables[0]
 
         names = dict.fromkeys(p.benchmark.name for p in parts)
-        checks: dict[tuple[str, ...], Battles] = {}  # of each judge once: parts of one run bring the same along
-        for part in parts:
-            if part.judge_check is not None:
-                checks.setdefault(tuple(sorted(part.judge_check.games["judge"].unique())), part.judge_check)
+        # Of each judge once: parts of one run bring the same along.
+        checks = {tuple(p.judge_check.games["judge"].unique()): p.judge_check for p in parts if p.judge_check}
         first = parts[0].benchmark
         benchmark = replace(
             first,

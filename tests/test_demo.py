@@ -208,7 +208,7 @@ def test_the_live_run_is_complete_and_not_simulated(live: Battles) -> None:
     assert live.models == ("null-constant", "terse", "wordy")
 
 
-def test_the_report_says_what_the_judge_is_worth(live: Battles, live_report: Report) -> None:
+def test_the_report_says_what_the_judge_is_worth(live: Battles, live_report: Report, tmp_path: Path) -> None:
     """Accuracy and position preference are a plain recount of the known pairs, and page and terminal say them."""
     check = live.judge_check
     assert check is not None
@@ -229,7 +229,7 @@ def test_the_report_says_what_the_judge_is_worth(live: Battles, live_report: Rep
     sentence = judge_sentence(accuracy, place)
     assert f"{accuracy.estimate:.1f}%" in sentence
     assert sentence in render(live_report)
-    shown = CliRunner().invoke(main, ["demo", "--recorded", "--quiet", "--json"])
+    shown = CliRunner().invoke(main, ["demo", "--recorded", "--quiet", "--json", "--out", str(tmp_path)])
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["judge"]["scores"]
 
@@ -290,7 +290,8 @@ def test_a_judge_check_is_written_and_read_back(tmp_path: Path, live: Battles) -
         pd.testing.assert_frame_equal(again.judge_check.games, live.judge_check.games)
     both = Battles.concat([live, live])
     assert both.judge_check is not None
-    assert len(both.judge_check.games) == len(again.judge_check.games)
+    assert live.judge_check is not None
+    assert len(both.judge_check.games) == len(live.judge_check.games)
 
 
 def test_a_folder_of_submissions_is_no_judge_check(tmp_path: Path, live: Battles) -> None:
