@@ -8,15 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from auditkit.attacks.detect.answers import (
-    DEFAULTS,
-    answers_of,
-    find_hits,
-    invited_note,
-    judged,
-    quote_hits,
-    unmeasured,
-)
+from auditkit.attacks.detect.answers import DEFAULTS, pattern_share
 from auditkit.attacks.detect.tokens import REJECT_ANSWERS, REJECT_SHARE
 from auditkit.records import Detection, Settings, Submission
 
@@ -65,20 +57,10 @@ def instruction_override(submission: Submission, settings: Settings = DEFAULTS) 
 
     Source: specification D-ign; 0 of 181,918 honest answers.
     """
-    answers = answers_of(submission)
-    n = len(answers)
-    if not n:
-        return unmeasured("instruction_override", "no answers are recorded")
-    hits, searched = find_hits(answers, _OVERRIDE, _OVERRIDE_NEEDLES, _OVERRIDE_SUBJECT)
-    return judged(
-        "instruction_override",
-        sum(not hit.invited for hit in hits) / n,
-        n=n,
-        review=1 / n,
-        reject=max(REJECT_SHARE, REJECT_ANSWERS / n),
-        evidence=quote_hits(answers, hits, searched),
-        note=invited_note(hits),
-    )
+    return pattern_share(
+        "instruction_override", submission, _OVERRIDE, _OVERRIDE_NEEDLES, _OVERRIDE_SUBJECT,
+        review=(0.0, 1), reject=(REJECT_SHARE, REJECT_ANSWERS),
+    )  # fmt: skip
 
 
 def evaluator_address(submission: Submission, settings: Settings = DEFAULTS) -> Detection:
@@ -88,17 +70,7 @@ def evaluator_address(submission: Submission, settings: Settings = DEFAULTS) -> 
 
     Source: specification D-eval; 12 of 181,918 honest answers; 0.01 for review.
     """
-    answers = answers_of(submission)
-    n = len(answers)
-    if not n:
-        return unmeasured("evaluator_address", "no answers are recorded")
-    hits, searched = find_hits(answers, _ADDRESS, _ADDRESS_NEEDLES, _ADDRESS_SUBJECT)
-    return judged(
-        "evaluator_address",
-        sum(not hit.invited for hit in hits) / n,
-        n=n,
-        info=ADDRESS_INFO / n,
-        review=max(ADDRESS_REVIEW, (ADDRESS_INFO + 1) / n),
-        evidence=quote_hits(answers, hits, searched),
-        note=invited_note(hits),
-    )
+    return pattern_share(
+        "evaluator_address", submission, _ADDRESS, _ADDRESS_NEEDLES, _ADDRESS_SUBJECT,
+        info=(0.0, ADDRESS_INFO), review=(ADDRESS_REVIEW, ADDRESS_INFO + 1),
+    )  # fmt: skip

@@ -20,6 +20,8 @@ __all__ = [
     "fold",
     "invited_note",
     "judged",
+    "least",
+    "pattern_share",
     "quote",
     "quote_hits",
     "unmeasured",
@@ -202,3 +204,41 @@ def invited_note(hits: Sequence[Hit]) -> str:
     """Say how many hits were set aside because their prompts invited them."""
     invited = sum(hit.invited for hit in hits)
     return f"{invited} more in answers whose prompts quote them or ask about them, not counted" if invited else ""
+
+
+def least(n: int, share: float, answers: int) -> float:
+    """Return the threshold that is reached by this share of `n` answers, and by at least so many of them."""
+    return max(share, answers / n)
+
+
+def pattern_share(
+    detector: str,
+    submission: Submission,
+    pattern: re.Pattern[str],
+    needles: Sequence[str],
+    subject: re.Pattern[str],
+    clean: Callable[[str], str] = str,
+    *,
+    review: tuple[float, int],
+    info: tuple[float, int] | None = None,
+    reject: tuple[float, int] | None = None,
+) -> Detection:
+    """Return the detection of the share of answers with an uninvited match (see `find_hits`).
+
+    Each threshold is ``(share, answers)``: reached by that share of the answers and by at least so many.
+    """
+    answers = answers_of(submission)
+    n = len(answers)
+    if not n:
+        return unmeasured(detector, "no answers are recorded")
+    hits, searched = find_hits(answers, pattern, needles, subject, clean)
+    return judged(
+        detector,
+        sum(not hit.invited for hit in hits) / n,
+        n=n,
+        info=least(n, *info) if info else None,
+        review=least(n, *review),
+        reject=least(n, *reject) if reject else None,
+        evidence=quote_hits(answers, hits, searched),
+        note=invited_note(hits),
+    )

@@ -5,15 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from auditkit.attacks.detect.answers import (
-    DEFAULTS,
-    answers_of,
-    find_hits,
-    invited_note,
-    judged,
-    quote_hits,
-    unmeasured,
-)
+from auditkit.attacks.detect.answers import DEFAULTS, pattern_share
 from auditkit.records import Detection, Settings, Submission
 from auditkit.text import without_code
 
@@ -44,17 +36,7 @@ def html_comment(submission: Submission, settings: Settings = DEFAULTS) -> Detec
 
     Source: specification D-html; thresholds: 2 answers (information), 0.01 (review).
     """
-    answers = answers_of(submission)
-    n = len(answers)
-    if not n:
-        return unmeasured("html_comment", "no answers are recorded")
-    hits, searched = find_hits(answers, _COMMENT, ("<!--",), _SUBJECT, _prose)
-    return judged(
-        "html_comment",
-        sum(not hit.invited for hit in hits) / n,
-        n=n,
-        info=COMMENT_INFO / n,
-        review=max(COMMENT_REVIEW, (COMMENT_INFO + 1) / n),
-        evidence=quote_hits(answers, hits, searched),
-        note=invited_note(hits),
-    )
+    return pattern_share(
+        "html_comment", submission, _COMMENT, ("<!--",), _SUBJECT, _prose,
+        info=(0.0, COMMENT_INFO), review=(COMMENT_REVIEW, COMMENT_INFO + 1),
+    )  # fmt: skip

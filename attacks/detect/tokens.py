@@ -15,6 +15,7 @@ from auditkit.attacks.detect.answers import (
     find_hits,
     invited_note,
     judged,
+    pattern_share,
     quote_hits,
     unmeasured,
 )
@@ -157,17 +158,7 @@ def special_tokens(submission: Submission, settings: Settings = DEFAULTS) -> Det
 
     Source: specification D-spec (23 of 181,918 honest answers, mostly one model); threshold 0.02 for review.
     """
-    answers = answers_of(submission)
-    n = len(answers)
-    if not n:
-        return unmeasured("special_tokens", "no answers are recorded")
-    hits, searched = find_hits(answers, _SPECIAL, _SPECIAL_NEEDLES, _SPECIAL_SUBJECT, without_code)
-    return judged(
-        "special_tokens",
-        sum(not hit.invited for hit in hits) / n,
-        n=n,
-        info=REJECT_ANSWERS / n,
-        review=max(SPECIAL_REVIEW, REJECT_ANSWERS / n),
-        evidence=quote_hits(answers, hits, searched),
-        note=invited_note(hits),
-    )
+    return pattern_share(
+        "special_tokens", submission, _SPECIAL, _SPECIAL_NEEDLES, _SPECIAL_SUBJECT, without_code,
+        info=(0.0, REJECT_ANSWERS), review=(SPECIAL_REVIEW, REJECT_ANSWERS),
+    )  # fmt: skip

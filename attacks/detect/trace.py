@@ -5,15 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from auditkit.attacks.detect.answers import (
-    DEFAULTS,
-    answers_of,
-    find_hits,
-    invited_note,
-    judged,
-    quote_hits,
-    unmeasured,
-)
+from auditkit.attacks.detect.answers import DEFAULTS, pattern_share
 from auditkit.records import Detection, Settings, Submission
 from auditkit.text import without_code
 
@@ -39,17 +31,7 @@ def trace_leak(submission: Submission, settings: Settings = DEFAULTS) -> Detecti
 
     Source: ours; thresholds: 1 answer (information), 0.01 (review).
     """
-    answers = answers_of(submission)
-    n = len(answers)
-    if not n:
-        return unmeasured("trace_leak", "no answers are recorded")
-    hits, searched = find_hits(answers, _TAG, _NEEDLES, _SUBJECT, without_code)
-    return judged(
-        "trace_leak",
-        sum(not hit.invited for hit in hits) / n,
-        n=n,
-        info=LEAK_INFO / n,
-        review=max(LEAK_REVIEW, (LEAK_INFO + 1) / n),
-        evidence=quote_hits(answers, hits, searched),
-        note=invited_note(hits),
-    )
+    return pattern_share(
+        "trace_leak", submission, _TAG, _NEEDLES, _SUBJECT, without_code,
+        info=(0.0, LEAK_INFO), review=(LEAK_REVIEW, LEAK_INFO + 1),
+    )  # fmt: skip

@@ -166,22 +166,10 @@ def _print_summary(spec: JudgeSpec) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    import os
-    import tempfile
-
+    from auditkit.cli.files import replace_file
     from auditkit.errors import InputError
 
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".judge-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(path, text)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be written: {error}", path=path, mend="choose another --out") from None

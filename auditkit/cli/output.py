@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from auditkit.cli.files import replace_file
 from auditkit.errors import InputError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -62,24 +61,10 @@ def write_report(report: Report, out: Path) -> tuple[Path, Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path, text in zip(files, (to_json(report), render(report)), strict=True):
-            _replace(path, text)
+            replace_file(path, text)
     except OSError as error:
         raise InputError(f"cannot write the report: {error.strerror}", path=out, mend="choose another --out") from None
     return files
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def stored_report(paths: Sequence[Path]) -> Report | None:

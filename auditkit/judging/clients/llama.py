@@ -185,7 +185,7 @@ class _Engine:
         reuse = shared_length(job.text, self.last) < len(self.last)
         self.last = ""
         reply = self._ask({**job.body, "cache_prompt": reuse}, over)
-        if False and _alone(reply):
+        if reuse and _alone(reply):
             reply = self._ask({**job.body, "cache_prompt": False}, over)
         self.last = job.text
         if not reply["choices"][0].get("finish_reason"):
