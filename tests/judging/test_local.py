@@ -128,8 +128,8 @@ def test_what_was_asked_before_changes_nothing(one: Asked) -> None:
 
 @pytest.mark.slow
 @needs_model
-def test_nor_does_where_the_engine_cuts_a_prompt(one: Asked) -> None:
-    """The same round 512 tokens, where a last token may be computed alone, which takes another path."""
+def test_nor_does_it_where_the_engine_cuts_a_prompt(one: Asked) -> None:
+    """The same round 512 tokens, the most that the engine computes at once."""
     found = [_history(one, words) for words in (*range(484, 492), 700)]
     assert {(fresh.usage.tokens_in or 0) % 512 for fresh, _ in found} >= {0, 1}
     assert sum(warm.usage.cached or 0 for _, warm in found) > 3500
@@ -141,7 +141,7 @@ def test_a_shared_beginning_is_computed_once(one: Asked) -> None:
     shared = "Question: " + " ".join(WORDS * 8) + "\nAnswer A: " + " ".join(reversed(WORDS * 8)) + "\nAnswer B: "
     found = one(*(ask(shared + " ".join(WORDS[k:]), max_tokens=1) for k in range(6)))
     cached = [got.usage.cached or 0 for got in found]
-    assert min(sorted(cached)[1:]) > 220, "all but the first"
+    assert min(sorted(cached)[1:]) > 170, "all but the first"
 
 
 @needs_model

@@ -8,7 +8,7 @@ What a worker computes does not depend on what it computed before. A prompt's be
 the worker's last prompt is not computed again, which changes nothing if, and only if:
 
 * flash attention is off: its sums depend on how a prompt is cut into batches (0.2 in a log-probability);
-* no reused token was computed alone, as generated tokens are, or is (`_UBATCH`): one token takes another path.
+* no token of a prompt is computed alone, as generated tokens are: one token takes another path than several.
 """
 
 from __future__ import annotations
@@ -181,12 +181,10 @@ class _Engine:
         def over() -> bool:
             return job.stopped.is_set() or monotonic() > deadline
 
-        # Reused are only tokens of the last prompt, computed in batches: not those that were generated after it.
+        # Reused are only tokens of the last prompt, not those that were generated after it; and never all but one.
         reuse = shared_length(job.text, self.last) < len(self.last)
         self.last = ""
         reply = self._ask({**job.body, "cache_prompt": reuse}, over)
-        if reuse and _alone(reply):
-            reply = self._ask({**job.body, "cache_prompt": False}, over)
         self.last = job.text
         if not reply["choices"][0].get("finish_reason"):
             if job.stopped.is_set():
@@ -208,14 +206,6 @@ class _Engine:
         if said.error is not None:
             raise _refusal(said.error, self._where)
         return said.reply()
-
-
-def _alone(reply: Mapping[str, Any]) -> bool:
-    """Tell whether the prompt's last token was computed alone, or would have been had nothing been reused."""
-    usage = reply.get("usage") or {}
-    whole = usage.get("prompt_tokens", 0)
-    rest = whole - (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
-    return bool(whole % _UBATCH == 1 or rest % _UBATCH == 1)
 
 
 def _refusal(error: Mapping[str, Any], where: str) -> Rejected | Transient:
