@@ -28,7 +28,7 @@ from auditkit.judging.clients.gguf import Gguf
 
 __all__ = ["Job", "Pool", "shared_length"]
 
-_UBATCH: Final = 512
+_UBATCH: Final = 128  # measured best for one thread; each is a chance to stop
 _SMALL: Final = 512 << 20  # bytes; a larger model's tokens are worth several threads
 _LONGEST_CONTEXT: Final = 8192
 _PATIENCE: Final = 32  # jobs that may pass one that waits
