@@ -1,0 +1,181 @@
+"""Measure the client ``local`` against a bare loop over xllamacpp: ``local.py [--rounds 3] [--out FILE]``.
+
+Both sides answer the same requests with the embedded model, in turn, in fresh processes; best times are compared.
+The bare loop takes the engine as it comes (its own threads, flash attention) and asks one prompt after the other
+without reuse. Tokens a second count every prompt and generated token once, whether it was computed or reused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+MODEL = "smollm2-135m"
+WORDS = [
+    "river",
+    "market",
+    "lantern",
+    "early",
+    "quiet",
+    "engine",
+    "window",
+    "garden",
+    "copper",
+    "letter",
+    "morning",
+    "signal",
+    "harbour",
+    "paper",
+    "travel",
+    "winter",
+    "bright",
+    "method",
+    "simple",
+    "answer",
+    "because",
+    "measure",
+    "number",
+    "careful",
+    "example",
+    "second",
+    "between",
+    "table",
+    "reason",
+    "follow",
+    "change",
+]
+WORKLOADS = {
+    "ratings": "nothing shared: 24 prompts of about 350 tokens, 16 tokens generated",
+    "verdicts": "nothing shared: 24 prompts of about 350 tokens, one token with log-probabilities",
+    "grid": "an attack grid: 6 questions x 8 attacks on the second answer, one token with log-probabilities",
+}
+TARGETS = {"ratings": 0.9, "verdicts": 0.9, "grid": 1.5}
+
+
+def text(start: int, count: int) -> str:
+    """Return so many words, different for each start."""
+    return " ".join(WORDS[(start * 7 + i * (1 + start % 5)) % len(WORDS)] for i in range(count))
+
+
+def workload(name: str) -> list[dict[str, Any]]:
+    """Return the bodies of the calls."""
+    one = {"max_tokens": 1, "logprobs": True, "top_logprobs": 20, "temperature": 0.0}
+    if name != "grid":
+        params = one if name == "verdicts" else {"max_tokens": 16, "temperature": 0.0, "ignore_eos": True}
+        return [{"messages": [{"role": "user", "content": f"{i} {text(i, 290)}"}], **params} for i in range(24)]
+    from auditkit.judging.render import render
+    from auditkit.judging.spec import load_judge
+
+    spec = load_judge("alpaca-eval-2")
+    bodies = []
+    for question in range(6):
+        for attack in range(8):
+            rendered = render(
+                spec,
+                turns=f"Explain this: {text(question, 30)}?",
+                answers=(
+                    text(question + 50, 120),
+                    f"{text(question + 90, 60)}\n\n{text(question * 8 + attack + 200, 20)}",
+                ),
+            )
+            bodies.append({"messages": [{"role": m.role, "content": m.content} for m in rendered.messages], **one})
+    return bodies
+
+
+def bare(bodies: list[dict[str, Any]]) -> tuple[float, int]:
+    """Ask one after the other, nothing reused; return seconds and tokens."""
+    import xllamacpp
+
+    from auditkit.judging.clients.local import model_file
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(model_file(MODEL))
+    params.n_ctx = 8192
+    params.verbosity = -1
+    server = xllamacpp.Server(params)
+    server.handle_chat_completions({**bodies[0], "cache_prompt": False})
+    start, tokens = time.perf_counter(), 0
+    for body in bodies:
+        reply = server.handle_chat_completions({**body, "cache_prompt": False})
+        tokens += reply["usage"]["prompt_tokens"] + reply["usage"]["completion_tokens"]
+    return time.perf_counter() - start, tokens
+
+
+def ours(bodies: list[dict[str, Any]]) -> tuple[float, int]:
+    """Ask through the client, as many at once as it says, in the order for prefixes; return seconds and tokens."""
+    from auditkit.judging.calls import Message, Request
+    from auditkit.judging.clients.local import LocalClient, order_for_prefix
+
+    requests = []
+    for body in bodies:
+        messages = tuple(Message(m["role"], m["content"]) for m in body["messages"])
+        requests.append(Request(f"local/{MODEL}", messages, {k: v for k, v in body.items() if k != "messages"}))
+    requests = [requests[i] for i in order_for_prefix(requests)]
+
+    async def main() -> tuple[float, int]:
+        client = LocalClient()
+        gate = asyncio.Semaphore(client.at_once)
+
+        async def one(request: Request) -> int:
+            async with gate:
+                usage = (await client.complete(request)).usage
+            return (usage.tokens_in or 0) + (usage.tokens_out or 0)
+
+        warm = [Request(f"local/{MODEL}", (Message("user", str(i)),), {"max_tokens": 1}) for i in range(client.at_once)]
+        await asyncio.gather(*map(one, warm))
+        start = time.perf_counter()
+        tokens = sum(await asyncio.gather(*map(one, requests)))
+        seconds = time.perf_counter() - start
+        await client.close()
+        return seconds, tokens
+
+    return asyncio.run(main())
+
+
+def measured(side: str, name: str) -> tuple[float, int]:
+    """Run one side in a fresh process."""
+    done = subprocess.run([sys.executable, __file__, side, name], capture_output=True, text=True, check=True)
+    seconds, tokens = json.loads(done.stdout)
+    return seconds, tokens
+
+
+def main() -> None:
+    """Measure every workload and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("side", nargs="*")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="also write the figures there, as JSON")
+    options = parser.parse_args()
+    if options.side:
+        side, name = options.side
+        print(json.dumps({"bare": bare, "ours": ours}[side](workload(name))))
+        return
+    figures = []
+    for name, what in WORKLOADS.items():
+        speeds: dict[str, list[float]] = {"bare": [], "ours": []}
+        for _ in range(options.rounds):
+            counted = {}
+            for side, found in speeds.items():
+                seconds, counted[side] = measured(side, name)
+                found.append(counted[side] / seconds)
+            assert counted["bare"] == counted["ours"], "both sides count the same tokens"
+        best = {side: max(found) for side, found in speeds.items()}
+        ratio = best["ours"] / best["bare"]
+        figures.append({"workload": name, "what": what, **best, "ratio": ratio, "target": TARGETS[name]})
+        print(
+            f"{name:9} bare {best['bare']:6.0f} tokens/s  ours {best['ours']:6.0f} tokens/s  ratio {ratio:.2f} "
+            f"(target {TARGETS[name]})  {what}",
+            flush=True,
+        )
+    if options.out:
+        options.out.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
