@@ -15,13 +15,14 @@ from typing import Final
 from auditkit.errors import AuditkitError, InputError, printable
 from auditkit.judging.asking import Address, Asker, Found, Ready, looked_up
 from auditkit.judging.calls import Completion, Rejected, Request, Transient, Usage
-from auditkit.judging.parse import combine, parse_verdict
+from auditkit.judging.parse import combine
 from auditkit.judging.parsed import Parsed
 from auditkit.judging.plan import Contest, Task
 from auditkit.judging.pool import work_through
-from auditkit.judging.protocol import decided, retry_messages
+from auditkit.judging.protocol import decided
 from auditkit.judging.render import items_of
 from auditkit.judging.store import Game, Rating
+from auditkit.judging.verdicts import verdict_of
 
 __all__ = ["GaveUp", "Played", "Streak", "play", "workers_for"]
 
@@ -208,21 +209,11 @@ class _Match:
         return verdicts[0]
 
     async def _verdict(self, task: Task, request: Request, found: Found, spent: _Cost) -> Parsed:
-        contest, judge = self._contest, self._contest.judge
-        earlier: list[str] = []
-        items = items_of(judge, task.prompt.checklist) if judge.mode == "criteria" else ()
-        for attempt in range(judge.retries + 1):
-            completion = found.stored.get(request.key)
-            if completion is None:
-                completion = await self._asker.ask(request, self._address, granted=request.key in found.granted)
-            spent.add(request, completion)
-            verdict = parse_verdict(judge, completion, earlier=earlier, items=items)
-            if verdict.parsed or not verdict.retry:
-                break
-            earlier.append(completion.text)
-            messages = retry_messages(judge, request.messages, completion.text)
-            request = Request(request.model, messages, request.params, contest.sample(task, attempt + 1))
-        return verdict
+        judge = self._contest.judge
+        return await verdict_of(
+            judge, request, found, self._asker, self._address, sample=task.sample,
+            items=items_of(judge, task.prompt.checklist) if judge.mode == "criteria" else (), each=spent.add,
+        )  # fmt: skip
 
     async def _store(self, task: Task, verdict: Parsed, spent: _Cost) -> None:
         contest, writer = self._contest, self._asker.writer

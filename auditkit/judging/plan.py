@@ -12,9 +12,10 @@ from auditkit.errors import InputError, printable
 from auditkit.judging.calls import Request
 from auditkit.judging.inputs import Answer, Prompt
 from auditkit.judging.protocol import Planned, games_for
-from auditkit.judging.render import pick_template, render
+from auditkit.judging.render import pick_template
 from auditkit.judging.spec import JudgeSpec
 from auditkit.judging.store import game_key, rating_key
+from auditkit.judging.verdicts import request_for
 from auditkit.records import Order
 
 __all__ = ["Contest", "Task", "plan", "prompts_of"]
@@ -148,25 +149,10 @@ class Contest:
         Raises:
             InputError: The prompt does not fit the judge.
         """
-        prompt = task.prompt
-        rendered = render(
-            self.judge,
-            turns=prompt.turns[: task.turn],
-            answers=self.texts(task),
-            order=task.order if task.opponent else "model_first",
-            category=prompt.category,
-            reference=prompt.reference[: task.turn] or None,
-            checklist=prompt.checklist,
-            history=prompt.history,
-            item=item,
-        )
-        return Request(self.judge_model, rendered.messages, dict(self.judge.params), self.sample(task, 0))
-
-    def sample(self, task: Task, attempt: int) -> int:
-        """Return the sample number of an attempt: a request that is sent again unchanged is another draw."""
-        if self.judge.retry_text:
-            return task.sample
-        return task.sample * (self.judge.retries + 1) + attempt
+        return request_for(
+            self.judge, self.judge_model, task.prompt, self.texts(task), task.order, turn=task.turn, item=item,
+            sample=task.sample,
+        )  # fmt: skip
 
 
 def prompts_of(contest: Contest, limit: int | None = None, only: Sequence[str] = ()) -> Iterator[tuple[int, Prompt]]:
