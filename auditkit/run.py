@@ -11,17 +11,12 @@ A run that was stopped, by whatever, goes on when the same call is made again; n
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from auditkit.errors import AuditkitError, InputError
+from auditkit.errors import InputError
 from auditkit.formats import run_folder
 from auditkit.judging.answers import Generated, generate
 from auditkit.judging.asking import Asker, Halt
@@ -34,6 +29,7 @@ from auditkit.judging.forecast import Forecast, forecast, stand_ins
 from auditkit.judging.plan import Contest, Task, plan, prompts_of
 from auditkit.judging.resolve import Work, only_known, resolve
 from auditkit.judging.runspec import RunSpec, load_spec
+from auditkit.judging.session import Interrupted, asking, complete
 from auditkit.judging.spending import BudgetReached, Spending
 from auditkit.judging.store import Run, Store, StoreError
 
@@ -43,11 +39,6 @@ STORE: Final = "store.sqlite"
 Flags = Mapping[str, int | float | str | None]
 
 
-class Interrupted(AuditkitError):
-    """Somebody stopped the run (Ctrl-C, or a signal to end). What was paid for is stored."""
-
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 #: What the same command, made again, may get past.
 _RESUMABLE: Final = (Interrupted, CallError, BudgetReached, GaveUp)
 
@@ -126,7 +117,7 @@ def run(
         raise InputError(f"the run folder cannot be made: {error.strerror}", path=folder) from error
     with Store.open(_store_of(work.spec, folder)) as store:
         session = _Session(work, folder, store, limit, tuple(only), Meter(listener), connect)
-        _complete(session.go())
+        complete(session.go())
         return session.finish()
 
 
@@ -203,19 +194,12 @@ class _Session:
 
     async def go(self) -> None:
         """Do everything; where it stops early, `reason` says why."""
-        halt = Halt()
-        with _stopping(halt), _frozen():
-            async with self.store.writer() as writer:
-                asker = Asker(
-                    self.store, writer, self.work.spec.run, self.spending, self.meter, halt, self.connect
-                )  # fmt: skip
-                try:
-                    for address in (self.work.judge, *(w.address for w in self.work.writers)):
-                        asker.open(address)
-                    await self._stages(asker, halt)
-                finally:
-                    await asker.close()
-        self.reason = halt.reason
+        async with asking(
+            self.store, self.work.spec.run, spending=self.spending, meter=self.meter, connect=self.connect,
+            addresses=(self.work.judge, *(w.address for w in self.work.writers)),
+        ) as asker:  # fmt: skip
+            await self._stages(asker, asker.halt)
+        self.reason = asker.halt.reason
 
     async def _stages(self, asker: Asker, halt: Halt) -> None:
         wanted = [w for w in self.work.writers if self._wanted(w.name)]
@@ -283,46 +267,3 @@ class _Session:
             "" if reason is None else str(reason),
             self.meter.note,
         )
-
-
-def _complete(main: Coroutine[None, None, None]) -> None:
-    """Run to the end, also where a loop runs already (in a notebook): in a thread of its own then."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(main)
-        return
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, main).result()
-
-
-@contextmanager
-def _frozen() -> Iterator[None]:
-    """Keep the garbage collector from going through what is there already: a sixth of a call's processor time."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-@contextmanager
-def _stopping(halt: Halt) -> Iterator[None]:
-    """Let Ctrl-C and a signal to end call a halt; a second one ends the program at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        if halt.called:
-            raise KeyboardInterrupt
-        halt.call(Interrupted("interrupted"))
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
