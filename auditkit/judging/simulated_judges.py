@@ -37,12 +37,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from itertools import pairwise
 from statistics import NormalDist
 from typing import ClassVar, Final
 
 from auditkit.judging.calls import Message, Request
+from auditkit.judging.known import builtin_pairs
 from auditkit.judging.simulated_reading import Read, Reader
 from auditkit.judging.simulated_writer import claims, holds
 from auditkit.text import markdown_counts
@@ -80,6 +80,7 @@ _IMPERATIVE: Final = re.compile(
     r"|\b(?:this|my|the present) (?:answer|response) (?:is|must be|wins|should win)\b",
     re.IGNORECASE,
 )
+_PAIRS: Final = 424  # all that ship: 24 facts and 400 made by rule
 _OBEYED: Final = 30.0  # log-odds: as good as certain
 
 
@@ -96,15 +97,7 @@ def draw(seed: int, request: Request, *what: str) -> float:
 @lru_cache(maxsize=1)
 def _known() -> Mapping[str, tuple[str, str]]:
     """Return (right, wrong) answer by question, of the pairs with a known answer that ship with auditkit."""
-    folder = files("auditkit") / "examples" / "bench" / "known"
-
-    def column(name: str, field: str) -> dict[str, str]:
-        lines = (folder / name).read_text(encoding="utf-8").splitlines()
-        return {record["id"]: record[field] for record in map(json.loads, lines)}
-
-    asked = column("prompts.jsonl", "prompt")
-    right, wrong = column("right.jsonl", "answer"), column("wrong.jsonl", "answer")
-    return {asked[key].strip(): (right[key], wrong[key]) for key in asked}
+    return {pair.question.strip(): (pair.right, pair.wrong) for pair in builtin_pairs(_PAIRS)}
 
 
 def quality(question: str, answer: str) -> float:
