@@ -1,21 +1,21 @@
-"""The record of an attacked benchmark: which attacks were played, on which prompts, and every game of them.
+"""The record of an attacked benchmark: which attacks were declared, and what became of each.
 
-Games and answers are a recording like any other (`auditkit.records.Battles`) in which the variant of a game names
-the attack; "" is the answer that was attacked, as it was. What follows from it is derived (`auditkit.attacks.results`),
-so that anyone who has the games can derive it again.
+The games are a recording like any other (`auditkit.records.Battles`) in which the variant of a game names the attack;
+"" is the answer that was attacked, as it was. What follows from them is derived (`auditkit.attacks.results`), so that
+anyone who has the games can derive it again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Literal
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final, Literal
 
 from auditkit.errors import InputError
-from auditkit.records import Battles
 
-__all__ = ["SCHEMA", "AttackArm", "Attacked", "arms_from_json", "arms_to_json"]
+__all__ = ["SCHEMA", "AttackArm", "AttackSuite", "suite_from_json", "suite_to_json"]
 
 SCHEMA: Final = "auditkit.attacks/1"
 Status = Literal["played", "stopped", "not_measured"]
@@ -58,68 +58,58 @@ class AttackArm:
 
 
 @dataclass(frozen=True)
-class Attacked:
-    """An attacked benchmark.
+class AttackSuite:
+    """What was declared, and how it was played.
 
     Attributes:
-        recording: Games, answers and prompts; ``variant`` of a game names the attack.
-        arms: The suite, in the order in which it was declared.
+        name: Its name, and the hash of what it declared before anything was played.
         carrier: The submission whose answers were attacked.
-        suite: Its name, and the hash of which attacks it declared before anything was played.
+        arms: The attacks, in the order in which they were declared.
         seed: Of every draw.
         adaptive: Was the budget spent by racing (else every attack met every prompt)?
         swap_and_tie: Do orders that disagree count as a tie?
         simulated: Was the judge a simulated one?
+        left_out: ``(attack, reason)`` of attacks that were not declared.
+        tokens_in, tokens_out, usd: What all calls took; `unpriced` of them have no known price.
     """
 
-    recording: Battles
-    arms: tuple[AttackArm, ...]
+    name: str
     carrier: str
-    suite: str
+    arms: tuple[AttackArm, ...]
     seed: int = 0
     adaptive: bool = False
     swap_and_tie: bool = False
     simulated: bool = False
+    left_out: tuple[tuple[str, str], ...] = ()
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float = 0.0
+    unpriced: int = 0
 
 
-def arms_to_json(attacked: Attacked) -> str:
-    """Return everything of the record but its recording, as JSON text."""
-    body: dict[str, Any] = {"schema": SCHEMA}
-    body |= {f.name: getattr(attacked, f.name) for f in fields(attacked) if f.name not in ("recording", "arms")}
-    body["arms"] = [asdict(arm) for arm in attacked.arms]
-    return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n"
+def suite_to_json(suite: AttackSuite) -> str:
+    """Return the record as JSON text: the same bytes for the same record."""
+    return json.dumps({"schema": SCHEMA, **asdict(suite)}, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def arms_from_json(text: bytes, recording: Battles, path: object = None) -> Attacked:
-    """Read what `arms_to_json` wrote.
+def suite_from_json(text: bytes, path: Path | str | None = None) -> AttackSuite:
+    """Read what `suite_to_json` wrote.
 
     Raises:
-        InputError: Not such a file.
+        InputError: Not such a file, or a field of the wrong type.
     """
     from pydantic import TypeAdapter, ValidationError
 
     try:
         body = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON: {error}", path=str(path)) from None
+        raise InputError(f"not JSON: {error}", path=path) from None
     if not isinstance(body, dict) or body.pop("schema", None) != SCHEMA:
-        raise InputError(f"expected a file of schema {SCHEMA!r}", path=str(path))
-    arms = body.pop("arms", None)
+        raise InputError(f"expected a file of schema {SCHEMA!r}", path=path)
     try:
-        read = TypeAdapter(tuple[AttackArm, ...]).validate_json(json.dumps(arms), strict=True)
-        head = TypeAdapter(_Head).validate_json(json.dumps(body), strict=True)
+        return TypeAdapter(AttackSuite).validate_json(json.dumps(body), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(str(first["msg"]), path=str(path), record=f"field {where!r}") from None
-    return Attacked(recording, read, **asdict(head))
-
-
-@dataclass(frozen=True)
-class _Head:
-    carrier: str
-    suite: str
-    seed: int = 0
-    adaptive: bool = False
-    swap_and_tie: bool = False
-    simulated: bool = False
+        raise InputError(str(first["msg"]), path=path, record=f"field {where!r}") from None

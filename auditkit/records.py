@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from auditkit.attacked import AttackSuite
 from auditkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -174,6 +175,9 @@ class Battles:
     beside: Mapping[str, Path] = field(default_factory=dict)
     #: The same judge on pairs with a known answer (a recording of subject "judge"): what its verdicts here are worth.
     judge_check: Battles | None = None
+    #: The same benchmark under attack: a recording whose `suite` is set and whose variants name the attacks.
+    attacked: Battles | None = None
+    suite: AttackSuite | None = None
 
     @classmethod
     def build(

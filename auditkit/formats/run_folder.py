@@ -7,7 +7,8 @@
 files of the folder are not read. What is written is read back equal, and equal recordings are equal bytes.
 
 A sub-folder ``judge_check`` is itself such a folder, with ``subject = "judge"``: the same judge on pairs with a known
-answer. It becomes the recording's `Battles.judge_check`.
+answer. It becomes the recording's `Battles.judge_check`. A sub-folder ``attacks`` is another, with the games of
+attacks by variant and a file ``suite.json`` that says what was declared: the recording's `Battles.attacked`.
 
 Where ``run.toml`` has a line ``tables = "tables-…"``, the tables lie in that folder beside it: `publish` writes a new
 one and then replaces ``run.toml``, so that a reader, and a crash, meet the old recording or the new one and no mixture.
@@ -30,6 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, cast, get_args
 
+from auditkit.attacked import suite_from_json, suite_to_json
 from auditkit.errors import InputError, printable
 from auditkit.formats import _io
 from auditkit.records import (
@@ -50,11 +52,12 @@ from auditkit.records import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["JUDGE_CHECK", "SCHEMA", "TITLE", "publish", "read", "recognise", "write"]
+__all__ = ["ATTACKS", "JUDGE_CHECK", "SCHEMA", "TITLE", "publish", "read", "recognise", "write"]
 
 TITLE: Final = "run folder of auditkit (run.toml)"
 SCHEMA: Final = "auditkit.run/1"
 JUDGE_CHECK: Final = "judge_check"
+ATTACKS: Final = "attacks"
 
 _RUN: Final = "run.toml"
 _NOTE_COLUMNS: Final = {"kind": "str", "text": "str", "count": "int64", "path": "str", "model": "str"}
@@ -69,6 +72,8 @@ _TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 _PLAIN: Final[Mapping[str, set[type]]] = {"str": {str}, "int64": {int}, "float64": {float, type(None)}}
 _MAX_RUN: Final = 1 << 20
+_SUITE: Final = "suite.json"
+_MAX_SUITE: Final = 64 << 20
 _TABLES_FOLDER: Final = re.compile(r"tables-[0-9a-f]{16}")
 Subject = Literal["submissions", "judge"]
 
@@ -193,7 +198,7 @@ def read(path: Path) -> Battles:
         InputError: A file that cannot be read, or a record that has not exactly its table's fields and types.
     """
     run = path / _RUN if path.is_dir() else path
-    battles = _read(run)
+    battles = _with_attacks(_read(run), run.parent / ATTACKS)
     check = run.parent / JUDGE_CHECK / _RUN
     if not check.exists():
         return battles
@@ -203,6 +208,19 @@ def read(path: Path) -> Battles:
             f"a folder {JUDGE_CHECK} belongs to a recording of submissions and has subject = 'judge'", path=check
         )
     return replace(battles, judge_check=worth, inputs=battles.inputs + worth.inputs)
+
+
+def _with_attacks(battles: Battles, folder: Path) -> Battles:
+    """Add what attacks made of the benchmark, if they were played."""
+    if not (folder / _RUN).exists():
+        return battles
+    attacked, file = _read(folder / _RUN), folder / _SUITE
+    with _io.open_file(file) as handle:
+        raw = handle.read(_MAX_SUITE + 1)
+    if len(raw) > _MAX_SUITE:
+        raise InputError(f"more than {_MAX_SUITE} bytes", path=file)
+    inputs = (*battles.inputs, *attacked.inputs, _io.fingerprint(file, 1))
+    return replace(battles, attacked=replace(attacked, suite=suite_from_json(raw, file)), inputs=inputs)
 
 
 def _read(run: Path) -> Battles:
@@ -286,6 +304,10 @@ def write(battles: Battles, path: Path) -> None:
             handle.writelines(lines)
     if battles.judge_check is not None:
         write(battles.judge_check, path / JUDGE_CHECK)
+    if battles.attacked is not None:
+        write(battles.attacked, path / ATTACKS)
+    if battles.suite is not None:
+        (path / _SUITE).write_text(suite_to_json(battles.suite), encoding="utf-8", newline="\n")
 
 
 def publish(battles: Battles, path: Path, record: str = "") -> None:
@@ -302,6 +324,10 @@ def publish(battles: Battles, path: Path, record: str = "") -> None:
     path.mkdir(parents=True, exist_ok=True)
     if battles.judge_check is not None:
         publish(battles.judge_check, path / JUDGE_CHECK)
+    if battles.attacked is not None:
+        publish(battles.attacked, path / ATTACKS)
+    if battles.suite is not None:
+        _replace(path / _SUITE, suite_to_json(battles.suite))
     with _alone(path):
         for left in path.glob(".tables-*"):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
