@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from auditkit.errors import InputError
 
-__all__ = ["SCHEMA", "AttackArm", "AttackSuite", "suite_from_json", "suite_to_json"]
+__all__ = ["SCHEMA", "AttackArm", "AttackExample", "AttackResult", "AttackSuite", "suite_from_json", "suite_to_json"]
 
 SCHEMA: Final = "auditkit.attacks/1"
 Status = Literal["played", "stopped", "not_measured"]
@@ -86,6 +86,65 @@ class AttackSuite:
     tokens_out: int = 0
     usd: float = 0.0
     unpriced: int = 0
+
+
+@dataclass(frozen=True)
+class AttackExample:
+    """One attacked answer and what the judge made of it: shortened, and escaped where it is shown.
+
+    `clean` and `attacked` are outcomes, 0..1; `reply` is the judge's, where it was kept.
+    """
+
+    prompt_id: str
+    prompt: str
+    answer: str
+    clean: float | None
+    attacked: float | None
+    reply: str = ""
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """What one attack gained, in points of the score, on prompts that its search never saw if `held_out`.
+
+    `lower_bound` and `upper_bound` are simultaneous over the suite, `adjusted_p` is corrected for it (step-down, then
+    Holm across families where that is larger), `asr` is the share (0..1) of prompts not won before that are won under
+    attack, `mde` the minimum detectable effect in points. `score` and `clean` are the attacked and the plain answers'
+    points out of 100. `detected_by` names reject-severity detectors that a submission of these answers sets off.
+    """
+
+    attack: str
+    family: str
+    access: str
+    calls: int
+    uplift: float | None
+    ci: tuple[float, float] | None
+    lower_bound: float | None
+    upper_bound: float | None
+    adjusted_p: float | None
+    asr: float | None
+    held_out: bool
+    n: int
+    mde: float | None
+    note: str = ""
+    title: str = ""
+    gold: Literal["zero", "nonpositive", "unknown"] = "unknown"
+    source: str = ""
+    summary: str = ""
+    mend: str = ""
+    control: bool = False
+    status: Status = "played"
+    method: str = ""
+    score: float | None = None
+    clean: float | None = None
+    asr_ci: tuple[float, float] | None = None
+    reverse: float | None = None
+    pac: float | None = None
+    unparsed: int = 0
+    in_search: float | None = None
+    frozen: str = ""
+    detected_by: tuple[str, ...] = ()
+    example: AttackExample | None = None
 
 
 def suite_to_json(suite: AttackSuite) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from auditkit.judging.engine import GaveUp, Played, play
 from auditkit.judging.events import Listener, Meter
 from auditkit.judging.export import battles_of, record_of_run, run_name
 from auditkit.judging.forecast import Forecast, forecast, stand_ins
+from auditkit.judging.nonces import key_of
 from auditkit.judging.plan import Contest, Task, plan, prompts_of
 from auditkit.judging.resolve import Work, only_known, resolve
 from auditkit.judging.runspec import RunSpec, load_spec
@@ -33,7 +34,7 @@ from auditkit.judging.session import Interrupted, asking, complete
 from auditkit.judging.spending import BudgetReached, Spending
 from auditkit.judging.store import Run, Store, StoreError
 
-__all__ = ["Interrupted", "RunResult", "dry_run", "run"]
+__all__ = ["Flags", "Interrupted", "RunResult", "dry_run", "prepared", "run", "store_of"]
 
 STORE: Final = "store.sqlite"
 Flags = Mapping[str, int | float | str | None]
@@ -110,12 +111,14 @@ def run(
         InputError: The spec, or a file that it names, cannot be used.
         UsageError: Something in it does not exist or does not go together.
     """
-    work, folder = _prepared(spec, out, flags, only)
+    work, folder = prepared(spec, out, flags, only)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"the run folder cannot be made: {error.strerror}", path=folder) from error
-    with Store.open(_store_of(work.spec, folder)) as store:
+    with Store.open(store_of(work.spec, folder)) as store:
+        if work.contest.judge.nonce or work.contest.judge.label_nonce:
+            work = replace(work, contest=replace(work.contest, key=key_of(store, folder.name)))
         session = _Session(work, folder, store, limit, tuple(only), Meter(listener), connect)
         complete(session.go())
         return session.finish()
@@ -134,8 +137,8 @@ def dry_run(
     Raises:
         InputError, UsageError: As `run`.
     """
-    work, folder = _prepared(spec, out, flags, only)
-    where = _store_of(work.spec, folder)
+    work, folder = prepared(spec, out, flags, only)
+    where = store_of(work.spec, folder)
     store = Store.open(where) if "://" in str(where) or Path(where).exists() else None
     prompts = [prompt for _, prompt in prompts_of(work.contest, limit, only)]
     contest = work.with_answers(stand_ins(work.writers, prompts))
@@ -150,14 +153,20 @@ def dry_run(
             store.close()
 
 
-def _prepared(spec: Path | str, out: Path | str | None, flags: Flags | None, only: Sequence[str]) -> tuple[Work, Path]:
+def prepared(spec: Path | str, out: Path | str | None, flags: Flags | None, only: Sequence[str]) -> tuple[Work, Path]:
+    """Return what a spec resolves to, and its run folder.
+
+    Raises:
+        InputError, UsageError: As `run`.
+    """
     path = Path(spec)
     work = resolve(load_spec(path, flags))
     only_known(only, work.contest)
     return work, Path("runs", path.stem) if out is None else Path(out)
 
 
-def _store_of(spec: RunSpec, folder: Path) -> str | Path:
+def store_of(spec: RunSpec, folder: Path) -> str | Path:
+    """Return where the store of a run is."""
     return spec.run.store or folder / STORE
 
 

@@ -15,6 +15,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from auditkit.attacked import AttackResult
 from auditkit.errors import InputError
 from auditkit.records import Detection, Gate, Input, Interval, Length, Note, Part, Position, Score, StyleEffect
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCHEMA",
-    "Attack",
     "BenchmarkInfo",
     "Bounds",
     "Cost",
@@ -42,6 +42,7 @@ __all__ = [
     "Verdict",
     "from_json",
     "json_schema",
+    "plain",
     "to_json",
 ]
 
@@ -138,30 +139,6 @@ class Rank:
 
 
 @dataclass(frozen=True)
-class Attack:
-    """What one attack gained, in points of the score, on prompts that its search never saw if `held_out`.
-
-    `lower_bound` and `upper_bound` are simultaneous over the suite, `asr` is the attack success rate (0..1),
-    `mde` the minimum detectable effect in points.
-    """
-
-    attack: str
-    family: str
-    access: str
-    calls: int
-    uplift: float | None
-    ci: Interval | None
-    lower_bound: float | None
-    upper_bound: float | None
-    adjusted_p: float | None
-    asr: float | None
-    held_out: bool
-    n: int
-    mde: float | None
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class NullFloor:
     """The best score that a constant answer reached, in the unit of the score. None: not measured, `note` says why."""
 
@@ -217,7 +194,7 @@ class SubmissionReport:
     length: Length
     style: tuple[StyleEffect, ...]
     detectors: tuple[Detection, ...]
-    attacks: tuple[Attack, ...]
+    attacks: tuple[AttackResult, ...]
     null_floor: NullFloor
     gameability: Gameability
     cost: Cost = Cost()
@@ -273,7 +250,7 @@ def _scores_frame(scores: tuple[Score, ...]) -> pd.DataFrame:
     return frame.drop(columns="ci").astype(floats)
 
 
-def _plain(value: object, where: str) -> Any:
+def plain(value: object, where: str) -> Any:
     """Return `value` as JSON data: fields in their declared order, mapping keys sorted, finite floats only."""
     if value is None or isinstance(value, bool):
         return value
@@ -286,11 +263,11 @@ def _plain(value: object, where: str) -> Any:
             raise ValueError(f"{where} is {value}: a report holds finite numbers, or null with a reason")
         return float(value)
     if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name), f"{where}.{f.name}") for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name), f"{where}.{f.name}") for f in fields(value)}
     if isinstance(value, Mapping):
-        return {_plain(k, where): _plain(value[k], f"{where}[{k!r}]") for k in sorted(value)}
+        return {plain(k, where): plain(value[k], f"{where}[{k!r}]") for k in sorted(value)}
     if isinstance(value, (tuple, list)):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
     raise TypeError(f"{where}: {type(value).__name__} cannot be part of a report")
 
 
@@ -300,7 +277,7 @@ def to_json(report: Report) -> str:
     Raises:
         ValueError: A number is NaN or infinite; what is undefined belongs in the report as None with its reason.
     """
-    return json.dumps(_plain(report, "report"), indent=2, allow_nan=False) + "\n"
+    return json.dumps(plain(report, "report"), indent=2, allow_nan=False) + "\n"
 
 
 @cache

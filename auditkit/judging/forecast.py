@@ -17,7 +17,7 @@ from auditkit.judging.protocol import decided
 from auditkit.judging.store import Store
 from auditkit.text import count_tokens
 
-__all__ = ["Forecast", "Line", "forecast", "stand_ins"]
+__all__ = ["Forecast", "Line", "forecast", "line_for", "stand_ins"]
 
 _SAMPLE: Final = 500
 """Requests whose tokens are counted; where there are more, so many evenly spaced ones stand for all."""
@@ -101,7 +101,7 @@ def forecast(
         firsts = [first_request(writer, prompt) for prompt in prompts]
         stored = store.known(request.key for request in firsts) if store else set()
         left = [r for r, p in zip(firsts, prompts, strict=True) if r.key not in stored for _ in p.turns]
-        line, estimated = _line(f"answers of {writer.name}", writer.address, left, len(left), len(stored))
+        line, estimated = line_for(f"answers of {writer.name}", writer.address, left, len(left), len(stored))
         lines.append(line)
         rough |= estimated
     played = list(tasks)
@@ -113,7 +113,7 @@ def forecast(
     step = max(1, calls // _SAMPLE)
     asked = ((task, item) for task in compress(played, is_open) for item in task.items)
     requests = [contest.request(task, item) for task, item in islice(asked, 0, None, step)]
-    line, estimated = _line("judgments", judge, requests, calls, len(played) - sum(is_open))
+    line, estimated = line_for("judgments", judge, requests, calls, len(played) - sum(is_open))
     lines.append(line)
     prices = table()
     return Forecast(tuple(lines), prices.source if prices else "no price table", rough or estimated)
@@ -137,7 +137,16 @@ def _limit(params: Mapping[str, object]) -> tuple[int, bool]:
     return _REPLY, False
 
 
-def _line(what: str, address: Address, requests: Sequence[Request], calls: int, stored: int) -> tuple[Line, bool]:
+def line_for(what: str, address: Address, requests: Sequence[Request], calls: int, stored: int) -> tuple[Line, bool]:
+    """Return what a number of calls would cost, and whether its tokens are estimates.
+
+    Args:
+        what: Shown to people.
+        address: Who is asked.
+        requests: The requests, or some that stand for all.
+        calls: How many there are.
+        stored: How many are there already.
+    """
     sample = requests[:: max(1, len(requests) // _SAMPLE)]
     if not sample:
         free = estimate(address.model, 0, 0, base_url=address.base_url or None)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from auditkit.attacked import AttackResult
 from auditkit.records import Detection, Evidence, Gate, Input, Length, Note, Part, Position, Score, StyleEffect
 from auditkit.reports.report import (
     SCHEMA,
-    Attack,
     BenchmarkInfo,
     Bounds,
     Cost,
@@ -153,8 +153,8 @@ def attacked() -> SubmissionReport:
     return replace(
         submission("honest-70b", "certified", raw=57.5, held=55.0, joint=54.2),
         attacks=(
-            Attack("verbose", "length", "black box", 480, 3.2, (1.1, 5.3), 0.4, 6.0, 0.03, 0.11, True, 402, 3.9),
-            Attack("<b>inject</b>", "injection", "black box", 805, None, None, None, None, None, None, True, 402, 3.9, "the judge refused"),
+            AttackResult("verbose", "length", "black box", 480, 3.2, (1.1, 5.3), 0.4, 6.0, 0.03, 0.11, True, 402, 3.9),
+            AttackResult("<b>inject</b>", "injection", "black box", 805, None, None, None, None, None, None, True, 402, 3.9, "the judge refused"),
         ),
         gameability=Gameability("gameable", 0.4, (1.1, 5.3), "verbose", 2.0, 480, 3.3, "suite 1.0, budget 5000 calls"),
         cost=Cost(1285, 1_900_000, 25_000, 4.31),
@@ -225,7 +225,7 @@ def hostile() -> Report:
                 length=Length(None, None, None, None, None, note=text),
                 style=(StyleEffect(text, 0.1, (0.0, 0.2), 1.0, 1.0),),
                 detectors=(Detection(text, True, "reject", 1.0, 0.5, evidence=(Evidence(text, text),), note=text),),
-                attacks=(Attack(text, text, text, 1, None, None, None, None, None, None, True, 1, None, text),),
+                attacks=(AttackResult(text, text, text, 1, None, None, None, None, None, None, True, 1, None, text),),
                 null_floor=NullFloor(1.0, None, text, 1, text),
                 gameability=Gameability("gameable", 1.0, None, text, suite=text, not_measured=(text,)),
             )
