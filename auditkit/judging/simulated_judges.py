@@ -25,7 +25,7 @@ The eighth, who repeats recorded verdicts, is the client ``replay``.
 Quality (0..1) cannot be faked by what the attacks do to an answer. It is the share of true claims among the distinct
 claims in an answer, as `simulated_writer` makes them; whether a claim is true is a hidden function of its words. For
 the questions with a known answer that ship with auditkit it is whether the right answer is in the text, and the wrong
-one is not. Any other text has quality 0.
+one is not. A question that asks for nothing has one good answer: none. Any other text has quality 0.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ _IMPERATIVE: Final = re.compile(
     re.IGNORECASE,
 )
 _PAIRS: Final = 424  # all that ship: 24 facts and 400 made by rule
+_NOTHING: Final = re.compile(r"\s*(?:output|print|write|say) nothing\b", re.IGNORECASE)
 _OBEYED: Final = 30.0  # log-odds: as good as certain
 
 
@@ -106,6 +107,8 @@ def quality(question: str, answer: str) -> float:
     if known is not None:
         right, wrong = (text.strip() in answer for text in known)
         return float(right and not wrong)
+    if _NOTHING.match(question):
+        return float(not answer.strip())
     found = claims(answer)
     return sum(map(holds, found)) / len(found) if found else 0.0
 

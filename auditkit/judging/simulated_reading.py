@@ -18,13 +18,15 @@ from typing import Final
 from auditkit.errors import InputError
 from auditkit.judging.calls import Message
 from auditkit.judging.layout import TAGS
+from auditkit.judging.nonces import label_nonce, with_label_nonce
 from auditkit.judging.render import Rendered, items_of, render, unrender
 from auditkit.judging.spec import Item, JudgeSpec
 
-__all__ = ["Read", "Reader"]
+__all__ = ["Read", "Reader", "place_kind"]
 
 _MOST_TURNS: Final = 4
 _MOST_CRITERIA: Final = 10
+_MOST_NONCES: Final = 8
 _NONCE: Final = re.compile(rf"<(?:{'|'.join(TAGS.values())})(?:_[0-9]+)?-([0-9a-f]{{8,64}})>")
 _STAND_IN: Final = "0123456789abcdef" * 2
 
@@ -80,10 +82,10 @@ class Reader:
 
     def _frame(self, messages: Sequence[Message], loose: bool = False) -> tuple[Read, Rendered, str] | None:
         first = next((hit for m in messages if (hit := _NONCE.search(m.content))), None)
-        nonce = first[1] if first else ""
-        for spec in self._specs:
+        tags = first[1] if first else ""
+        for spec, nonce in ((s, nonce) for s in self._specs for nonce in _nonces(s, tags, messages)):
             for frame in _frames(spec, bool(nonce)):
-                frame = _renonced(frame, nonce)
+                frame = _renonced(spec, frame, nonce)
                 if [m.role for m in frame.messages] != [m.role for m in messages[: len(frame.messages)]]:
                     continue
                 asked = tuple(messages[: len(frame.messages)])
@@ -91,7 +93,7 @@ class Reader:
                 if values is None and loose and _starts_alike(frame, asked):
                     values = {}
                 if values is not None:
-                    return _read(spec, values, bool(nonce)), frame, nonce
+                    return _read(with_label_nonce(spec, nonce or None), values, bool(tags)), frame, tags
         return None
 
 
@@ -103,10 +105,27 @@ def _starts_alike(frame: Rendered, messages: Sequence[Message]) -> bool:
     )
 
 
-def _renonced(frame: Rendered, nonce: str) -> Rendered:
+def _nonces(spec: JudgeSpec, tags: str, messages: Sequence[Message]) -> Iterator[str]:
+    """Yield the nonces that a prompt may have been made with: the tags', or what may be its labels'."""
+    if not spec.label_nonce or tags:
+        yield tags
+        return
+    after = re.escape(spec.verdict.written.partition("{label}")[2].strip())
+    found = re.findall(rf":([0-9a-f]{{4}}){after}", "\n".join(m.content for m in messages))
+    yield from list(dict.fromkeys(found))[:_MOST_NONCES] or [""]
+
+
+def _renonced(spec: JudgeSpec, frame: Rendered, nonce: str) -> Rendered:
     if not nonce:
         return frame
-    return replace(frame, literals=tuple(tuple(t.replace(_STAND_IN, nonce) for t in group) for group in frame.literals))
+    after = spec.verdict.written.partition("{label}")[2].strip()
+    changes = [(_STAND_IN, nonce)]
+    if spec.label_nonce:
+        changes.append((f":{label_nonce(_STAND_IN)}{after}", f":{label_nonce(nonce)}{after}"))
+    literals = frame.literals
+    for old, new in changes:
+        literals = tuple(tuple(text.replace(old, new) for text in group) for group in literals)
+    return replace(frame, literals=literals)
 
 
 _NAMED: Final = re.compile(r"([A-Za-z_]+?)(?:[._]([0-9]+))?")
@@ -118,7 +137,7 @@ _KINDS: Final = {
 """What a place holds, by its name here and in the upstream templates (in lower case)."""
 
 
-def _place(name: str, names: Sequence[str], pairwise: bool) -> tuple[str, int]:
+def place_kind(name: str, names: Sequence[str], pairwise: bool) -> tuple[str, int]:
     """Return what stands in a place ("" for nothing that is judged) and of which turn."""
     hit = _NAMED.fullmatch(name)
     stem, turn = (hit[1].lower(), int(hit[2] or 1)) if hit else ("", 1)
@@ -133,7 +152,7 @@ def _place(name: str, names: Sequence[str], pairwise: bool) -> tuple[str, int]:
 def _read(spec: JudgeSpec, values: dict[str, str], nonce: bool) -> Read:
     found: dict[str, dict[int, str]] = {"question": {}, "answer": {}, "answer_a": {}, "answer_b": {}}
     for name, value in values.items():
-        kind, turn = _place(name, list(values), spec.pairwise)
+        kind, turn = place_kind(name, list(values), spec.pairwise)
         if kind:
             found[kind][turn] = value
     joined = {kind: "\n\n".join(text for _, text in sorted(turns.items())) for kind, turns in found.items()}
@@ -169,7 +188,7 @@ def _frames(spec: JudgeSpec, nonce: bool) -> _Frames:
 
 def _shapes(spec: JudgeSpec, nonce: str | None) -> Iterator[Rendered]:
     """Yield every distinct finished prompt with empty values, the plainest first."""
-    if nonce and (spec.fence != "tags" or spec.rendering != "jinja"):
+    if nonce and not spec.label_nonce and (spec.fence != "tags" or spec.rendering != "jinja"):
         return
     texts = "".join(message.text for template in spec.templates for message in template.messages)
     categories = dict.fromkeys(["", *(c for t in spec.templates for c in t.categories), *spec.reference_categories])
@@ -238,7 +257,7 @@ def _scanner(
     every_name = [name for named in names for name in named]
     for group, named in zip(literals, names, strict=True):
         for name, before, after in zip(named, group[:-1], group[1:], strict=True):
-            kind, _ = _place(name, every_name, spec.pairwise)
+            kind, _ = place_kind(name, every_name, spec.pairwise)
             if kind:
                 opened = next((line.strip() for line in reversed(before.split("\n")) if line.strip()), "")
                 closed = next((line.strip() for line in after.split("\n") if line.strip()), "")
