@@ -19,11 +19,12 @@ from auditkit.judging.asking import Address, Asker, Halted, Ready, looked_up
 from auditkit.judging.calls import Completion, Rejected, Request
 from auditkit.judging.engine import workers_for
 from auditkit.judging.inputs import Prompt
+from auditkit.judging.nonces import nonce_of
 from auditkit.judging.parse import combine
 from auditkit.judging.parsed import Parsed, unparsed
 from auditkit.judging.pool import work_through
 from auditkit.judging.protocol import decided, games_for
-from auditkit.judging.render import items_of, nonce_for
+from auditkit.judging.render import items_of
 from auditkit.judging.spec import JudgeSpec
 from auditkit.judging.verdicts import request_for, verdict_of
 from auditkit.records import Order
@@ -134,8 +135,8 @@ class Arena:
         judge: The judge.
         address: Its model, and where it is.
         asker: Whom to ask through.
-        secret: Key of the per-prompt nonces that fence the answers; None: no nonce.
-        swap_and_tie: Orders that disagree are a tie (`score`).
+        secret: Key of the per-prompt nonces, for judges that have any (`auditkit.judging.nonces`).
+        swap_and_tie: Orders that disagree are a tie (`score`), whatever the judge's `aggregate` says.
         tell: Called with the number of trials finished since the last call.
     """
 
@@ -226,7 +227,7 @@ class Arena:
         turns = trial.item.prompt.turns
         return request_for(
             judge, self.address.model, trial.item.prompt, trial.texts, trial.order, turn=trial.turn, item=item,
-            sample=trial.sample, nonce=None if self.secret is None else nonce_for(self.secret, judge, turns),
+            sample=trial.sample, nonce=nonce_of(judge, self.secret, turns),
         )  # fmt: skip
 
     async def _judged(self, trial: Trial, ready: Ready[int]) -> Judged:
@@ -245,7 +246,15 @@ class Arena:
         try:
             verdicts = [
                 await verdict_of(
-                    judge, request, ready.found, self.asker, self.address, sample=trial.sample, items=items, each=each
+                    judge,
+                    request,
+                    ready.found,
+                    self.asker,
+                    self.address,
+                    sample=trial.sample,
+                    items=items,
+                    nonce=nonce_of(judge, self.secret, trial.item.prompt.turns),
+                    each=each,
                 )
                 for request in ready.requests
             ]
@@ -288,7 +297,7 @@ class Arena:
         for trial, game in zip(trials, judged, strict=True):
             value = missing if math.isnan(game.outcome) else game.outcome
             by_turn.setdefault(trial.turn, []).append(value)
-        if self.swap_and_tie:
+        if self.swap_and_tie or (trials and (trials[0].judge or self.judge).aggregate == "swap_and_tie"):
             return float(np.mean([_agreed(values) for values in by_turn.values()]))
         return float(np.mean([value for values in by_turn.values() for value in values]))
 

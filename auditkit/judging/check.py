@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 
 from auditkit.errors import InputError, printable
 from auditkit.judging.layout import Shape, known_names, lay_out
+from auditkit.judging.nonces import carries_label_nonce, labelled_text
 from auditkit.judging.spec import JudgeSpec, Template, Verdict
 from auditkit.judging.templates import TemplateProblem, check_syntax
 from auditkit.judging.upstream import check_upstream
@@ -66,6 +67,7 @@ def check(spec: JudgeSpec, path: Path | str | None = None) -> None:
 
 
 Refuse = Callable[..., NoReturn]
+_STAND_IN: Final = "0" * 16
 
 
 def _strings(value: object) -> Iterator[str]:
@@ -101,11 +103,17 @@ def _check_plain(spec: JudgeSpec, refuse: Refuse) -> None:
     if spec.words < 0 or spec.seed < 0:
         refuse("words" if spec.words < 0 else "seed", "expected 0 or more")
     if not spec.pairwise:
-        for where in ("order", "first_game", "identical_is_tie"):
+        for where in ("order", "first_game", "identical_is_tie", "aggregate"):
             if getattr(spec, where) != getattr(_BLANK, where):
                 refuse(where, f"a judge of mode {spec.mode} shows one answer at a time")
     elif spec.first_game != _BLANK.first_game and spec.order != "both":
         refuse("first_game", 'only with order = "both"')
+    elif spec.aggregate != _BLANK.aggregate and spec.order != "both":
+        refuse("aggregate", 'two orders are needed: only with order = "both"')
+    if (spec.nonce or spec.label_nonce) and spec.rendering != "jinja":
+        refuse("nonce" if spec.nonce else "label_nonce", "an upstream renderer puts in no nonce")
+    if spec.nonce and spec.fence != "tags":
+        refuse("nonce", 'the template\'s own delimiters carry no nonce: only with fence = "tags"')
 
 
 _BLANK: Final = JudgeSpec("x", "x", "x", "pairwise", Verdict("labels"), ())
@@ -138,6 +146,10 @@ def _check_verdict(spec: JudgeSpec, refuse: Refuse) -> None:
         refuse("verdict.written", "expected {label} exactly once")
     if verdict.parser == "labels" and "\n" in verdict.written:
         refuse("verdict.written", "a verdict is read from one line")
+    if spec.label_nonce and not carries_label_nonce(verdict):
+        refuse("label_nonce", "the verdict must be a label on the final line, written with something on both sides")
+    if spec.label_nonce and any(":" in label for label in verdict.labels):
+        refuse("label_nonce", "a label with a colon cannot carry one")
     if verdict.parser in ("json", "wb_json", "ae_ranking") and not verdict.field:
         refuse("verdict.field", f"parser {verdict.parser!r} needs the name of the field")
     if verdict.patterns and verdict.parser not in ("ah_v01", "ah_v2"):
@@ -226,6 +238,11 @@ def _check_template(spec: JudgeSpec, number: int, template: Template, refuse: Re
         shown = {name.partition(".")[0] for group in layout.names for name in group}
         for name in sorted((needed | {"question"} | ({"item"} if spec.mode == "checklist" else set())) - shown):
             refuse(where, f"never shows {name}")
+        texts = [text for group in layout.literals for text in group]
+        if spec.label_nonce and not any(labelled_text(spec, text, _STAND_IN) != text for text in texts):
+            refuse(
+                "label_nonce", f"{where} names no verdict as it is to be written: the judge would not learn its code"
+            )
         if template.reference and "reference" not in shown:
             refuse(where, "is for prompts with a reference and never shows it")
     if len({message.text for message in template.messages}) != len(template.messages):

@@ -130,6 +130,8 @@ async def play(
     Returns:
         The counts, also where the run was halted: look at ``asker.halt``.
     """
+    if contest.key is None and (contest.judge.nonce or contest.judge.label_nonce):
+        raise ValueError(f"judge {contest.judge.name} fences with a nonce: the contest needs a key")
     match = _Match(contest, asker, address, run_of)
     opened = bytearray(task.key(contest.judge_name) not in known for task in tasks())
     played = match.played
@@ -212,7 +214,8 @@ class _Match:
         judge = self._contest.judge
         return await verdict_of(
             judge, request, found, self._asker, self._address, sample=task.sample,
-            items=items_of(judge, task.prompt.checklist) if judge.mode == "criteria" else (), each=spent.add,
+            items=items_of(judge, task.prompt.checklist) if judge.mode == "criteria" else (),
+            nonce=self._contest.nonce(task.prompt), each=spent.add,
         )  # fmt: skip
 
     async def _store(self, task: Task, verdict: Parsed, spent: _Cost) -> None:

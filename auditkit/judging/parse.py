@@ -60,7 +60,7 @@ def parse_verdict(
     return _from_final_line(spec, completion.text)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=4096)  # one for each prompt where labels carry a nonce
 def _written(pattern: str) -> re.Pattern[str] | None:
     before, after = (part.strip() for part in pattern.split("{label}"))
     if not before and not after:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from auditkit.errors import InputError, printable
 from auditkit.judging.calls import Request
 from auditkit.judging.inputs import Answer, Prompt
+from auditkit.judging.nonces import nonce_of
 from auditkit.judging.protocol import Planned, games_for
 from auditkit.judging.render import pick_template
 from auditkit.judging.spec import JudgeSpec
@@ -54,6 +55,7 @@ class Contest:
         baselines: Model by category, ``*`` for any other; empty where one answer is judged at a time.
         answers: Answer by model and prompt id.
         repeats: How often each game is played.
+        key: The run's secret, for a judge that fences with a nonce; None: none.
     """
 
     judge: JudgeSpec
@@ -63,6 +65,7 @@ class Contest:
     baselines: Mapping[str, str]
     answers: Mapping[str, Mapping[str, Answer]]
     repeats: int = 1
+    key: bytes | None = field(default=None, repr=False)
 
     @cached_property
     def judge_name(self) -> str:
@@ -151,8 +154,12 @@ class Contest:
         """
         return request_for(
             self.judge, self.judge_model, task.prompt, self.texts(task), task.order, turn=task.turn, item=item,
-            sample=task.sample,
+            sample=task.sample, nonce=self.nonce(task.prompt),
         )  # fmt: skip
+
+    def nonce(self, prompt: Prompt) -> str | None:
+        """Return what fences a prompt; None where nothing does, or where nobody is asked yet (a forecast has no key)."""
+        return None if self.key is None else nonce_of(self.judge, self.key, prompt.turns)
 
 
 def prompts_of(contest: Contest, limit: int | None = None, only: Sequence[str] = ()) -> Iterator[tuple[int, Prompt]]:

@@ -9,19 +9,17 @@ that holds ``{{ }}``, ``{output_2}``, ``{$checklist}`` or the judge's own delimi
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from auditkit.errors import InputError, printable
 from auditkit.formats._io import clean
 from auditkit.formats.wildbench import TRUNCATED
 from auditkit.judging.calls import Message
-from auditkit.judging.layout import Shape, broken, lay_out, mended
+from auditkit.judging.layout import Layout, Shape, broken, lay_out, mended, verdict_tokens
+from auditkit.judging.nonces import labelled_text, nonce_for
 from auditkit.judging.spec import Item, JudgeSpec, Template
 from auditkit.judging.templates import TemplateProblem
 from auditkit.judging.upstream import fill
@@ -67,25 +65,6 @@ class Rendered:
     names: tuple[tuple[str, ...], ...]
     reserved: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
-
-
-def nonce_for(key: bytes, spec: JudgeSpec, turns: Text) -> str:
-    """Return the nonce of a prompt: the same whenever the run is resumed, unknown to who does not know `key`.
-
-    It depends on the judge and the prompt, not on the answers: games on one prompt share their beginning.
-
-    Args:
-        key: The run's secret, at least 16 bytes.
-        spec: The judge.
-        turns: The user's turns.
-
-    Returns:
-        16 hexadecimal digits of an HMAC-SHA256.
-    """
-    if len(key) < 16:
-        raise ValueError("the key needs at least 16 bytes")
-    body = json.dumps([spec.sha256, list(_texts(turns))]).encode()
-    return hmac.new(key, body, hashlib.sha256).hexdigest()[:16]
 
 
 def _texts(value: Text) -> tuple[str, ...]:
@@ -156,7 +135,8 @@ def render(
         checklist: The prompt's checklist.
         history: The conversation before the first turn.
         item: For checklist and principles judges, the number of the item that is asked about (`items_of`).
-        nonce: 8 to 64 hexadecimal digits for the tags (`nonce_for`); None: plain tags.
+        nonce: 8 to 64 hexadecimal digits (`nonce_for`) for the tags, and for the verdicts that the template names if
+            the judge has `label_nonce` (which without `nonce` leaves the tags plain); None: plain tags and verdicts.
 
     Returns:
         The prompt. Unpaired surrogates in values are replaced by U+FFFD.
@@ -182,7 +162,8 @@ def render(
     ideal = ideal[: len(asked)] if with_reference else ()
     if nonce is not None and not _NONCE.fullmatch(nonce):
         raise ValueError("a nonce is 8 to 64 hexadecimal digits")
-    if nonce and (spec.fence != "tags" or spec.rendering != "jinja"):
+    in_tags = spec.nonce or not spec.label_nonce
+    if nonce and in_tags and (spec.fence != "tags" or spec.rendering != "jinja"):
         raise InputError(f"judge {spec.name} uses its own delimiters: they cannot carry a nonce")
     if spec.rendering != "jinja":
         return _rendered_upstream(spec, template, asked, shown, ideal, checklist, history)
@@ -203,9 +184,11 @@ def render(
         values["item"] = items[item].text
     values |= {f"criterion.{i}": entry.text for i, entry in enumerate(items, 1)}
     try:
-        layout = lay_out(spec, template, shape, nonce or "")
+        layout = lay_out(spec, template, shape, nonce if nonce and in_tags else "")
     except TemplateProblem as error:
         raise InputError(f"judge {spec.name}: {error}") from error
+    if nonce and spec.label_nonce:
+        layout = _labelled(spec, layout, nonce)
     last = f"{'answer_a' if spec.pairwise else 'answer'}.{len(asked)}"
     if not any(last in names for names in layout.names):
         raise InputError(f"judge {spec.name} never shows turn {len(asked)} of a prompt")
@@ -222,6 +205,14 @@ def render(
             length += len(inserted) + len(literal)
         messages.append(Message(role, "".join(parts)))
     return Rendered(tuple(messages), tuple(slots), layout.literals, layout.names, layout.reserved, tuple(cut))
+
+
+def _labelled(spec: JudgeSpec, layout: Layout, nonce: str) -> Layout:
+    """Return the layout with the nonce in its verdicts. Plain ones stay reserved, as do delimiters that hold one."""
+    literals = tuple(tuple(labelled_text(spec, text, nonce) for text in group) for group in layout.literals)
+    delimiters = {*layout.reserved} - verdict_tokens(spec)
+    reserved = {*layout.reserved, *(labelled_text(spec, token, nonce) for token in delimiters)}
+    return replace(layout, literals=literals, reserved=tuple(sorted(reserved)))
 
 
 def _values(

@@ -23,6 +23,7 @@ from auditkit.registry import find, plugins
 
 __all__ = [
     "SCHEMA",
+    "Aggregate",
     "Item",
     "JudgeSpec",
     "Label",
@@ -49,7 +50,11 @@ ParserName = Literal[
     "labels", "json", "logprob", "ah_v01", "ah_v2", "mt_pair", "mt_single", "wb_json", "ae_logprob", "ae_ranking"
 ]
 Rendering = Literal["jinja", "str_format", "alpaca_eval", "wildbench"]
+Aggregate = Literal["mean", "swap_and_tie"]
 _STRICT: Final = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+#: Fields that came after the first judges were hashed, with their defaults: left out of the hash, so that what was
+#: stored of a judge without them is still that judge's.
+_LATER: Final[Mapping[str, object]] = {"nonce": False, "label_nonce": False, "aggregate": "mean"}
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,10 @@ class JudgeSpec:
         words: Longer texts are cut after so many words (split at single spaces); 0: never.
         fence: ``tags``: every value stands between tags that carry its name. ``template``: the template's own
             delimiters are used.
+        nonce: The tags carry a secret of the run and prompt (`auditkit.judging.nonces`).
+        label_nonce: The verdict carries one too: a verdict without it does not count.
+        aggregate: How the two orders of a pair make one outcome. ``mean``: their mean. ``swap_and_tie``: a win or a
+            loss only where both name the same winner, else a tie.
         baselines: Baseline model by category; ``*`` for any other.
         reference_categories: A reference is shown in these categories only, and needed there. Empty: wherever there
             is one and a template for it.
@@ -189,6 +198,9 @@ class JudgeSpec:
     empty_loses: bool = False
     words: int = 0
     fence: Literal["tags", "template"] = "tags"
+    nonce: bool = False
+    label_nonce: bool = False
+    aggregate: Aggregate = "mean"
     baselines: Mapping[str, str] = field(default_factory=dict)
     reference_categories: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -202,7 +214,11 @@ class JudgeSpec:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 (hex) of the judge in canonical JSON, defaults filled in: layout and comments do not matter."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        document = asdict(self)
+        for name, default in _LATER.items():
+            if document[name] == default:
+                del document[name]
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

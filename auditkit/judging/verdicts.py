@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from auditkit.judging.asking import Address, Asker, Found
 from auditkit.judging.calls import Completion, Request
 from auditkit.judging.inputs import Prompt
+from auditkit.judging.nonces import with_label_nonce
 from auditkit.judging.parse import parse_verdict
 from auditkit.judging.parsed import Parsed
 from auditkit.judging.protocol import retry_messages
@@ -48,7 +49,7 @@ def request_for(
         turn: How many turns are judged together.
         item: Which item is asked about, where the judge goes through a list.
         sample: Number of the game's draw.
-        nonce: Put into every tag; None for none.
+        nonce: Put into tags and verdicts as the judge has it (`auditkit.judging.nonces.nonce_of`); None for none.
 
     Raises:
         InputError: The prompt does not fit the judge.
@@ -77,6 +78,7 @@ async def verdict_of(
     *,
     sample: int = 0,
     items: Sequence[Item] = (),
+    nonce: str | None = None,
     each: Callable[[Request, Completion], None] = lambda request, completion: None,
 ) -> Parsed:
     """Ask until a verdict can be read, as often as the judge allows; after that it is recorded as unparsed.
@@ -89,12 +91,14 @@ async def verdict_of(
         address: The judge's.
         sample: Number of the game's draw.
         items: The items of a criteria judge.
+        nonce: The one that the request was rendered with.
         each: Told of every request and what came back.
 
     Raises:
         CallError: A call gave no completion.
         BudgetReached, Halted, StoreError: As `Asker.ask`.
     """
+    judge = with_label_nonce(judge, nonce)
     earlier: list[str] = []
     for attempt in range(judge.retries + 1):
         completion = found.stored.get(request.key)
