@@ -245,6 +245,69 @@ def test_proxies_do_not_come_between_us_and_this_machine(server: Any, monkeypatc
     assert complete(server, ask())[0].text == "[[A>B]]"
 
 
+def test_a_proxy_of_the_environment_is_asked_for_other_machines(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call to a server elsewhere goes to the proxy, whole; NO_PROXY goes past it."""
+    for name in ("HTTP_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"127.0.0.1:{server.port}")
+
+    async def run() -> Completion:
+        client = client_for("openai/judge-1", base_url="http://judge.invalid/v1")
+        try:
+            return await client.complete(ask())
+        finally:
+            await client.close()
+
+    assert asyncio.run(run()).text == "[[A>B]]"
+    assert server.seen[0].headers["host"] == "judge.invalid"
+    monkeypatch.setenv("no_proxy", "judge.invalid")
+    with pytest.raises(Transient, match="cannot connect"):
+        asyncio.run(run())
+
+
+def test_a_proxy_of_another_kind_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its password is not shown."""
+    monkeypatch.setenv("https_proxy", "socks5://me:hunter2secret@proxy.invalid:1080")
+    with pytest.raises(UsageError, match="HTTPS_PROXY") as caught:
+        client_for("openai/x", base_url="https://judge.invalid/v1")
+    assert "hunter2secret" not in str(caught.value)
+
+
+def test_what_the_environment_says_of_the_account_is_sent(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the SDK sends it: key, organization, project. A password in the address goes instead of the key."""
+    for name, value in (("API_KEY", SECRET), ("ORG_ID", "org-1"), ("PROJECT_ID", "proj-1")):
+        monkeypatch.setenv(f"OPENAI_{name}", value)
+    complete(server, ask())
+    sent = server.seen[0].headers
+    assert sent["authorization"] == f"Bearer {SECRET}"
+    assert (sent["openai-organization"], sent["openai-project"]) == ("org-1", "proj-1")
+    assert sent["content-type"] == "application/json"
+    assert sent["user-agent"].startswith("auditkit/")
+
+    async def run() -> None:
+        client = client_for("openai/judge-1", base_url=f"http://me:p%40ss@127.0.0.1:{server.port}/v1/")
+        await client.complete(ask())
+        await client.close()
+
+    asyncio.run(run())
+    assert server.seen[1].headers["authorization"] == "Basic bWU6cEBzcw=="
+    assert server.seen[1].path == "/v1/chat/completions"
+
+
+def test_a_redirection_is_followed_but_takes_no_key_elsewhere(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that has moved is asked again with the whole request; another address is not told the key."""
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    moved = server.raw("", status=308, Location="/v2/chat/completions")
+    server.reply(moved, server.completion("moved"))
+    assert complete(server, ask())[0].text == "moved"
+    assert server.seen[1].body == server.seen[0].body
+    assert server.seen[1].headers["authorization"] == f"Bearer {SECRET}"
+    elsewhere = f"http://localhost:{server.port}/v1/chat/completions"
+    server.reply(server.raw("", status=307, Location=elsewhere), server.completion())
+    complete(server, ask())
+    assert "authorization" not in server.seen[3].headers
+
+
 @pytest.mark.parametrize(
     ("message", "finish", "text", "read_as"),
     [

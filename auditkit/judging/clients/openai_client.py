@@ -1,25 +1,30 @@
 """The client ``openai``: OpenAI, and every server that speaks its chat format (vLLM, llama.cpp, Ollama, gateways).
 
-It goes through the openai SDK on its aiohttp transport: with 64 calls at once the SDK's default transport spends 12 ms
-of processor time on each. The SDK's retries are off (`auditkit.judging.calling` retries), and its answer models are
-not built: the body is read as JSON and checked here.
+The openai SDK says where a call goes and with which headers (key, organization, project, the environment's own);
+aiohttp carries it, and the body is read as JSON and checked here. Of a call's processor time the SDK's own request
+path takes three quarters, on its aiohttp transport too: 64 calls at once would wait for it rather than for the server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 import httpx
 import openai
+from yarl import URL
 
 from auditkit.errors import UsageError, printable
 from auditkit.judging.calls import BadResponse, CallError, Completion, Request, Transient
@@ -32,31 +37,9 @@ from auditkit.judging.prices import estimate
 __all__ = ["OpenAIClient", "make"]
 
 _KEY: Final = "OPENAI_API_KEY"
-_NO_KEY: Final = "none"  # servers of one's own need no key, but the SDK sends one
-
-
-class _Capped(httpx.AsyncByteStream):
-    """A body that stops at `LONGEST_BODY`, whatever the server sends."""
-
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._stream:
-            size += len(chunk)
-            if size > LONGEST_BODY:
-                raise TooLong
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-async def _cap(response: httpx.Response) -> None:
-    stream = response.stream
-    if isinstance(stream, httpx.AsyncByteStream):
-        response.stream = _Capped(stream)
+_NO_KEY: Final = "none"  # servers of one's own need no key, but a header without one is refused by some
+_KEEP: Final = 4.0
+"""Seconds that an unused connection is kept: uvicorn, which many servers run on, closes it after five."""
 
 
 def _is_loopback(host: str) -> bool:
@@ -92,6 +75,24 @@ def _key(base_url: str | None) -> str:
     return key
 
 
+def _proxy(url: URL) -> str | None:
+    """Return the environment's proxy for an address, None for none."""
+    host = url.host or ""
+    if _is_loopback(host) or proxy_bypass(host):  # a proxy cannot reach this machine's servers
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(proxy).scheme not in ("http", "https"):
+        raise UsageError(
+            f"the environment's proxy {printable(scrub(proxy))!r} is of a kind that is not spoken here; "
+            f"set {url.scheme.upper()}_PROXY to one that starts with http://, or NO_PROXY={printable(host)}"
+        )
+    return proxy
+
+
 class OpenAIClient:
     """A client of one address. Use it inside one event loop.
 
@@ -109,18 +110,24 @@ class OpenAIClient:
         self._secret = _key(base_url)
         self._timeout = timeout
         self._shown = printable(scrub(self._base_url or "api.openai.com", self._secret))
-        host = urlsplit(self._base_url or "https://api.openai.com/v1").hostname or ""
-        self._sdk = openai.AsyncOpenAI(
+        sdk = openai.AsyncOpenAI(
             api_key=self._secret,
             base_url=self._base_url,
-            max_retries=0,
-            timeout=timeout,
-            http_client=openai.DefaultAioHttpClient(
-                timeout=timeout,
-                event_hooks={"response": [_cap]},
-                trust_env=not _is_loopback(host),  # a proxy from the environment cannot reach this machine's servers
-            ),
+            http_client=httpx.AsyncClient(transport=httpx.AsyncBaseTransport()),  # unused; its own reads certificates
         )
+        address = URL(str(sdk.base_url))
+        self._url = address.with_user(None) / "chat/completions"
+        self._proxy = _proxy(self._url)
+        self._headers = {
+            name: value
+            for name, value in {**sdk.default_headers, **sdk.auth_headers}.items()
+            if isinstance(value, str) and not name.startswith("X-Stainless")
+        }
+        self._headers["User-Agent"] = f"auditkit/{version('judge-auditkit')}"
+        if address.user is not None:  # in the address instead of a key, as for httpx and curl
+            said = f"{address.user}:{address.password or ''}".encode()
+            self._headers["Authorization"] = f"Basic {base64.b64encode(said).decode()}"
+        self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
         return f"OpenAIClient({self._shown!r})"
@@ -131,41 +138,62 @@ class OpenAIClient:
         Raises:
             CallError: As in `Client.complete`. Nothing in it, nor in what it links to, holds the key.
         """
-        body = chat_body(request)
+        payload = json.dumps(chat_body(request), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         where = f"{printable(request.model)} at {self._shown}"
-        failure: CallError
+        failure: CallError | None
         start = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._sdk.post("/chat/completions", cast_to=httpx.Response, body=body)
-            return self._read(request, response, where, time.monotonic() - start)
-        # The SDK's errors hold the request with its key: they are described and dropped, not linked to.
+            async with (
+                asyncio.timeout(self._timeout),
+                self._opened().post(self._url, data=payload, proxy=self._proxy) as response,
+            ):
+                content = await _content(response)
+            return self._read(request, response, content, where, time.monotonic() - start)
         except TimeoutError:
             failure = Transient(f"{where}: no answer within {self._timeout:g} s")
-        except openai.APIStatusError as error:
-            failure = self._fault(error.status_code, error.response.text, error.response.headers, where)
-        except openai.APIConnectionError as error:
-            failure = lost(error, where) or Transient(f"{where}: the call failed on the way")
-        raise failure
+        # These hold the request with its key: they are described and dropped, not linked to.
+        except (aiohttp.ClientError, TooLong, OSError) as error:
+            failure = lost(error, where)
+        raise failure or Transient(f"{where}: the call failed on the way")
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._sdk.close()
+        if self._session is not None:
+            await self._session.close()
 
-    def _read(self, request: Request, response: httpx.Response, where: str, latency: float) -> Completion:
+    def _opened(self) -> aiohttp.ClientSession:
+        # Not before the first call: a session belongs to the loop in which it is made.
+        if self._session is None:
+            secure = self._url.scheme == "https"
+            self._session = aiohttp.ClientSession(
+                # As many connections as there are calls: how many that is, is decided elsewhere.
+                connector=aiohttp.TCPConnector(
+                    limit=0, keepalive_timeout=_KEEP, ssl=httpx.create_ssl_context() if secure else True
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        return self._session
+
+    def _read(
+        self, request: Request, response: aiohttp.ClientResponse, content: bytes, where: str, latency: float
+    ) -> Completion:
+        if response.status >= 300:  # a redirection is followed, unless it leads nowhere
+            raise self._fault(response.status, content, response.headers, where)
         body: Any = None
         # Raised outside the handler, whose error would hold the whole answer.
         with suppress(ValueError, RecursionError):
-            body = json.loads(response.content)
+            body = json.loads(content)
         if body is None:
-            page = response.content.lstrip()[:1] == b"<"
+            page = content.lstrip()[:1] == b"<"
             what = "a web page, not a completion; check the base_url, which often ends in /v1" if page else "no JSON"
             raise BadResponse(f"{where}: the answer is {what}")
         if isinstance(body, Mapping) and "choices" not in body and "error" in body:
             # Routers pass on a provider's error under their own status 200.
-            said = complaint(response.text)
+            said = complaint(content.decode("utf-8", "replace"))
             if said.code.isdecimal() and 400 <= int(said.code) < 600:
-                raise self._fault(int(said.code), response.text, response.headers, where)
+                raise self._fault(int(said.code), content, response.headers, where)
             raise BadResponse(f"{where}: {printable(scrub(said.message, self._secret), 240)}")
         completion = read_completion(body, where)
         usage = completion.usage
@@ -181,8 +209,20 @@ class OpenAIClient:
             allowance=allowance(response.headers),
         )
 
-    def _fault(self, status: int, body: str, headers: Mapping[str, str], where: str) -> CallError:
-        return fault(status, complaint(body), headers, where=where, key_name=_KEY, secrets=(self._secret,))
+    def _fault(self, status: int, content: bytes, headers: Mapping[str, str], where: str) -> CallError:
+        said = complaint(content.decode("utf-8", "replace"))
+        return fault(status, said, headers, where=where, key_name=_KEY, secrets=(self._secret,))
+
+
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body, and stop at `LONGEST_BODY` whatever the server sends."""
+    chunks, size = [], 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > LONGEST_BODY:
+            raise TooLong
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def make(*, base_url: str | None = None, timeout: float = TIMEOUT) -> OpenAIClient:
