@@ -10,11 +10,14 @@ import click
 from auditkit.cli import options
 
 if TYPE_CHECKING:
+    from auditkit.attacks.gates import GateResult
     from auditkit.judging.spec import JudgeSpec
 
 __all__ = ["command"]
 
 _FILE = click.Path(path_type=Path)
+#: More prompts do not find more: what counts is the template, and the kinds of prompt.
+_MOST_PROMPTS = 50
 
 
 @click.group("judges")
@@ -24,7 +27,7 @@ def command() -> None:
     \b
     Examples:
       auditkit judges show arena-hard-v2.0
-      auditkit judges check my-judge.toml
+      auditkit judges check my-judge.toml --gates
       auditkit judges import arena-hard-auto/config/arena-hard-v2.0.yaml --out judge.toml
     """
 
@@ -70,19 +73,53 @@ def show(name: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("file", type=_FILE)
+@click.argument("judge", metavar="FILE")
+@click.option("--gates", is_flag=True, help="Also try to break the harness (docs/gates.md); exit code 1 if that works.")
+@click.option(
+    "--cases", type=click.IntRange(0, 1_000_000), default=300, show_default=True, metavar="N",
+    help="Random cases of each gate, beside the fixed ones.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random cases.")
+@click.option("--prompts", type=_FILE, metavar="FILE", help="Try the gates on these prompts.  [default: made-up ones]")
 @options.json_option()
-def check(file: Path, as_json: bool) -> None:
-    """Check the judge in FILE; exit code 2 and one line on what is wrong if it cannot be used."""
+def check(judge: str, gates: bool, cases: int, seed: int, prompts: Path | None, as_json: bool) -> None:
+    """Check the judge in FILE (or an installed judge's name); exit code 2 and one line if it cannot be used.
+
+    With --gates, twelve tests ask whether an answer could break out of its place in the prompt, whether a quoted
+    verdict counts, what happens to missing ones, and so on. No model is asked. Each failure comes with the smallest
+    text that causes it and what to change in FILE.
+
+    \b
+    Examples:
+      auditkit judges check my-judge.toml
+      auditkit judges check my-judge.toml --gates
+    """
     import json
 
     from auditkit.judging.spec import load_judge
 
-    spec = load_judge(file)
+    spec = load_judge(Path(judge) if Path(judge).exists() else judge)
+    results = _gates(spec, cases, seed, prompts) if gates else ()
     if as_json:
-        click.echo(json.dumps(_described(spec), indent=2))
+        from auditkit.cli.gates import as_document
+
+        click.echo(json.dumps(_described(spec) | ({"gates": as_document(results)} if gates else {}), indent=2))
     else:
         _print_summary(spec)
+        if gates:
+            from auditkit.cli.gates import print_gates
+
+            print_gates(results)
+    if any(result.status == "fail" for result in results):
+        raise SystemExit(1)
+
+
+def _gates(spec: JudgeSpec, cases: int, seed: int, prompts: Path | None) -> tuple[GateResult, ...]:
+    from auditkit.attacks.gates import run_gates
+    from auditkit.judging.inputs import read_prompts
+
+    given = read_prompts(prompts).prompts[:_MOST_PROMPTS] if prompts is not None else ()
+    return run_gates(spec, cases=cases, seed=seed, prompts=given)
 
 
 @command.command("import")
