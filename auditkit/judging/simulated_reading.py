@@ -236,39 +236,48 @@ def _loosely(delimiter: str, nonce: str) -> str:
     if tag is None:
         return r"\\*".join(re.escape(c) for c in delimiter)
     name = r"\\*".join(re.escape(c) for c in tag[1] + tag[2])
-    return rf"<\\*{name}(?:_[0-9]+)?" + (f"-{nonce}>" if nonce else r"(?:-[^<>\s]*)?>")
+    return rf"(?i:<\\*{name}(?:_[0-9]+)?" + (f"-{nonce}>)" if nonce else r"(?:-[^<>\s]*)?>)")
 
 
 @dataclass(frozen=True)
 class _Scanner:
-    """Finds delimiters. `parts` are a task's parts in order; `closes` and `opens` tell what the k-th delimiter does."""
+    """Finds delimiters. `parts` are a task's parts in order; the k-th delimiter `closes` and `opens` some of them."""
 
     pattern: re.Pattern[str]
     parts: tuple[str, ...]
-    closes: tuple[str, ...]
-    opens: tuple[str, ...]
+    closes: tuple[frozenset[str], ...]
+    opens: tuple[frozenset[str], ...]
 
 
 @lru_cache(maxsize=64)
 def _scanner(
     spec: JudgeSpec, literals: tuple[tuple[str, ...], ...], names: tuple[tuple[str, ...], ...], nonce: str
 ) -> _Scanner:
-    ends: dict[str, tuple[str, str]] = {}
+    ends: dict[str, tuple[list[str], str]] = {}
     every_name = [name for named in names for name in named]
     for group, named in zip(literals, names, strict=True):
         for name, before, after in zip(named, group[:-1], group[1:], strict=True):
             kind, _ = place_kind(name, every_name, spec.pairwise)
             if kind:
-                opened = next((line.strip() for line in reversed(before.split("\n")) if line.strip()), "")
+                lines = [line.strip() for line in before.split("\n") if line.strip()]
                 closed = next((line.strip() for line in after.split("\n") if line.strip()), "")
-                ends.setdefault(kind, (opened, closed))
-    # One delimiter may both close a part and open the next.
-    opens = {_loosely(opened, nonce): kind for kind, (opened, _) in ends.items() if opened}
-    closes = {_loosely(closed, nonce): kind for kind, (_, closed) in ends.items() if closed}
-    every = sorted({*opens, *closes}, key=len, reverse=True)
-    pattern = re.compile("|".join(f"({delimiter})" for delimiter in every) or "(?!)", re.IGNORECASE)
+                ends.setdefault(kind, (lines, closed))
+    last = [lines[-1] for lines, _ in ends.values() if lines]
+    # One delimiter may both close a part and open the next; where two parts open alike, the line before tells them apart.
+    opens = {
+        kind: r"\s+".join(_loosely(line, nonce) for line in (lines[-2:] if last.count(lines[-1]) > 1 else lines[-1:]))
+        for kind, (lines, _) in ends.items()
+        if lines
+    }
+    closes = {kind: _loosely(closed, nonce) for kind, (_, closed) in ends.items() if closed}
+    every = sorted({*opens.values(), *closes.values()}, key=len, reverse=True)
+    # Labels may differ in case alone ("m" and "M"): only tags are read without regard to it.
+    pattern = re.compile("|".join(f"({delimiter})" for delimiter in every) or "(?!)")
     return _Scanner(
-        pattern, tuple(ends), tuple(closes.get(d, "") for d in every), tuple(opens.get(d, "") for d in every)
+        pattern,
+        tuple(ends),
+        tuple(frozenset(kind for kind, d in closes.items() if d == delimiter) for delimiter in every),
+        tuple(frozenset(kind for kind, d in opens.items() if d == delimiter) for delimiter in every),
     )
 
 
@@ -279,14 +288,14 @@ def _last_block(scanner: _Scanner, text: str) -> tuple[str, ...] | None:
     last: tuple[str, ...] | None = None
     for hit in scanner.pattern.finditer(text):
         which = (hit.lastindex or 1) - 1
-        if begun is not None and scanner.closes[which] == scanner.parts[len(found)]:
+        if begun is not None and scanner.parts[len(found)] in scanner.closes[which]:
             found.append(text[begun : hit.start()].strip())
             begun = None
             if len(found) == len(scanner.parts):
                 last, found = tuple(found), []
         opened = scanner.opens[which]
-        if opened and opened == scanner.parts[0]:
+        if scanner.parts[0] in opened:
             found, begun = [], hit.end()
-        elif opened and found and opened == scanner.parts[len(found)]:
+        elif found and scanner.parts[len(found)] in opened:
             begun = hit.end()
     return last
