@@ -39,10 +39,9 @@ def sentences(text: str) -> list[str]:
     return [part for part in (_MARKER.sub("", piece).strip() for piece in _END.split(text)) if part]
 
 
-def _lead(sentence: str) -> str:
-    """Make the first words of a sentence bold."""
-    words = sentence.split(" ")
-    return f"**{' '.join(words[:3])}**{' ' if len(words) > 3 else ''}{' '.join(words[3:])}"
+def _led(found: list[str], first: int = 1) -> list[str]:
+    """Put a bold lead before each sentence: the sentence itself stays whole."""
+    return [f"**Point {k}.** {sentence}" for k, sentence in enumerate(found, first)]
 
 
 def _grouped(text: str, size: int = 4) -> list[list[str]]:
@@ -55,7 +54,7 @@ def _headings(text: str) -> str:
 
 
 def _bold(text: str) -> str:
-    return " ".join(_lead(sentence) for sentence in sentences(text))
+    return " ".join(_led(sentences(text)))
 
 
 def _list(text: str) -> str:
@@ -64,8 +63,8 @@ def _list(text: str) -> str:
 
 def _markdown(text: str) -> str:
     parts = []
-    for k, group in enumerate(_grouped(text), 1):
-        parts.append(f"### Part {k}\n\n" + "\n".join(f"- {_lead(sentence)}" for sentence in group))
+    for k, group in enumerate(_grouped(text)):
+        parts.append(f"### Part {k + 1}\n\n" + "\n".join(f"- {line}" for line in _led(group, 4 * k + 1)))
     return "\n\n".join(parts)
 
 
@@ -92,9 +91,9 @@ def _code(text: str) -> str:
 
 def _rich(text: str) -> str:
     parts = []
-    for k, group in enumerate(_grouped(text), 1):
-        lines = (f"- {_MARKS[(k + i) % len(_MARKS)]} {_lead(sentence)}" for i, sentence in enumerate(group))
-        parts.append(f"### 🌟 Part {k}\n\n" + "\n".join(lines))
+    for k, group in enumerate(_grouped(text)):
+        lines = (f"- {_MARKS[(k + i) % len(_MARKS)]} {line}" for i, line in enumerate(_led(group, 4 * k + 1)))
+        parts.append(f"### 🌟 Part {k + 1}\n\n" + "\n".join(lines))
     return "\n\n---\n\n".join(parts)
 
 
@@ -128,11 +127,11 @@ def _style(name: str, title: str, number: str, summary: str, edit: Edit, mend: s
 
 
 STYLE_MARKDOWN: Final = _style(
-    "markdown", "Headings, lists and bold words", "S-01",
-    "The answer's sentences as lists under headings, with their first words in bold.", _markdown,
+    "markdown", "Headings, lists and bold leads", "S-01",
+    "The answer's sentences as lists under headings, with a bold lead before each.", _markdown,
 )  # fmt: skip
 STYLE_HEADINGS: Final = _style("headings", "Headings", "S-01", "A heading before every four sentences.", _headings)
-STYLE_BOLD: Final = _style("bold", "Bold words", "S-01", "The first words of every sentence in bold.", _bold)
+STYLE_BOLD: Final = _style("bold", "Bold leads", "S-01", "A bold lead before every sentence.", _bold)
 STYLE_LIST: Final = _style("list", "Lists", "S-01", "Every sentence an item of a list.", _list)
 STYLE_TABLE: Final = _style(
     "table",
@@ -167,7 +166,7 @@ STYLE_EMOJI: Final = _style(
     _UNCOUNTED,
 )
 STYLE_RICH: Final = _style(
-    "rich", "Rich content", "S-02", "Headings, lists, bold words, rules and emoji; the meaning as it was.", _rich
+    "rich", "Rich content", "S-02", "Headings, lists, bold leads, rules and emoji; the meaning as it was.", _rich
 )
 
 
