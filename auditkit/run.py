@@ -18,7 +18,7 @@ from typing import Final
 
 from auditkit.errors import InputError
 from auditkit.formats import run_folder
-from auditkit.judging.answers import Generated, generate
+from auditkit.judging.answers import Generated, generate, stored_answers
 from auditkit.judging.asking import Asker, Halt
 from auditkit.judging.calls import CallError, Client
 from auditkit.judging.clients import client_for
@@ -141,12 +141,13 @@ def dry_run(
     where = store_of(work.spec, folder)
     store = Store.open(where) if "://" in str(where) or Path(where).exists() else None
     prompts = [prompt for _, prompt in prompts_of(work.contest, limit, only)]
-    contest = work.with_answers(stand_ins(work.writers, prompts))
     try:
-        known = _known(store, folder.name, contest) if store and not work.writers else set[str]()
+        written = {w.name: stored_answers(w, prompts, store) for w in work.writers} if store else {}
+        made = stand_ins(work.writers, prompts)
+        contest = work.with_answers({name: {**made[name], **written.get(name, {})} for name in made})
         return forecast(
-            contest, work.writers, work.judge, store, prompts=prompts, tasks=plan(contest, limit=limit, only=only),
-            known=known,
+            contest, work.writers, work.judge, store, prompts=prompts, written=written,
+            tasks=plan(contest, limit=limit, only=only), known=_known(store, folder.name, contest) if store else set(),
         )  # fmt: skip
     finally:
         if store:

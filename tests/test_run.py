@@ -141,3 +141,16 @@ def test_the_store_holds_no_secret(spec: Path, tmp_path: Path, monkeypatch: pyte
         assert store.runs()
     held = [p for p in (tmp_path / "run").rglob("*") if p.is_file() and b"sk-secret" in p.read_bytes()]
     assert held == []
+
+
+def test_one_models_name_at_two_addresses_is_refused(spec: Path, tmp_path: Path) -> None:
+    """The store tells answers apart by what was asked: the second server's would be taken for the first one's."""
+    two = "".join(
+        f'[[models]]\nname = "{name}"\nmodel = "openai/served"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
+        for name, port in (("one", 9), ("two", 10))
+    )
+    changed(spec, "[[models]]\nname", f"{two}[[models]]\nname")
+    with pytest.raises(UsageError, match="models 'one' and 'two' are both openai/served, at two addresses"):
+        run(spec, out=tmp_path / "run")
+    changed(spec, "127.0.0.1:10/", "127.0.0.1:9/")
+    assert dry_run(spec, out=tmp_path / "run").calls > 0

@@ -17,9 +17,10 @@ from auditkit.judging.engine import Streak, workers_for
 from auditkit.judging.inputs import Answer, Prompt
 from auditkit.judging.pool import work_through
 from auditkit.judging.store import Answer as StoredAnswer
+from auditkit.judging.store import Store
 from auditkit.text import split_trace
 
-__all__ = ["Generated", "Writer", "first_request", "generate"]
+__all__ = ["Generated", "Writer", "first_request", "generate", "stored_answers"]
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,7 @@ class _Workshop:
             return
         self._streak.success()
         await self._asker.writer.put_answers(self._run, parts)
-        answer = Answer(
-            tuple(part.text for part in parts), "\n".join(part.trace for part in parts if part.trace), parts[-1].finish
-        )
-        self.made.answers.setdefault(job.writer.name, {})[job.prompt.id] = answer
+        self.made.answers.setdefault(job.writer.name, {})[job.prompt.id] = _whole(parts)
         meter.done += 1
         meter.tell()
 
@@ -155,6 +153,30 @@ class _Workshop:
             if turn < len(job.prompt.turns):
                 request = _request(job.writer, job.prompt, [part.text for part in parts])
         return parts
+
+
+def stored_answers(writer: Writer, prompts: Sequence[Prompt], store: Store) -> dict[str, Answer]:
+    """Return the answers of `writer` whose every turn is stored, by prompt id: `generate` would ask nobody for these."""
+    parts: dict[str, list[StoredAnswer]] = {prompt.id: [] for prompt in prompts}
+    left = list(prompts)
+    while left:
+        requests = [_request(writer, prompt, [part.text for part in parts[prompt.id]]) for prompt in left]
+        stored = store.completions(request.key for request in requests)
+        further = []
+        for prompt, request in zip(left, requests, strict=True):
+            completion, said = stored.get(request.key), parts[prompt.id]
+            if completion is not None:
+                said.append(_part(_Job(writer, prompt), len(said) + 1, request, completion))
+                if len(said) < len(prompt.turns):
+                    further.append(prompt)
+        left = further
+    return {prompt.id: _whole(parts[prompt.id]) for prompt in prompts if len(parts[prompt.id]) == len(prompt.turns)}
+
+
+def _whole(parts: Sequence[StoredAnswer]) -> Answer:
+    return Answer(
+        tuple(part.text for part in parts), "\n".join(part.trace for part in parts if part.trace), parts[-1].finish
+    )
 
 
 def _part(job: _Job, turn: int, request: Request, completion: Completion) -> StoredAnswer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, islice
 from typing import Final
@@ -21,6 +21,8 @@ __all__ = ["Forecast", "Line", "forecast", "line_for", "stand_ins"]
 
 _SAMPLE: Final = 500
 """Requests whose tokens are counted; where there are more, so many evenly spaced ones stand for all."""
+_PAGE: Final = 1000
+"""Requests whose keys are looked up together."""
 _REPLY: Final = 1024
 """Tokens that a reply is taken to have where the spec sets no limit."""
 
@@ -81,6 +83,7 @@ def forecast(
     store: Store | None,
     *,
     prompts: Sequence[Prompt],
+    written: Mapping[str, Mapping[str, Answer]],
     tasks: Iterable[Task],
     known: set[str],
 ) -> Forecast:
@@ -92,15 +95,15 @@ def forecast(
         judge: Whom to ask for verdicts.
         store: The run's store, None if there is none yet.
         prompts: What the writers are asked.
+        written: Those of their answers that the store holds, by model and prompt id.
         tasks: The plan over all answers, stand-ins included.
         known: Keys of the games that the store holds.
     """
     lines = []
     rough = False
     for writer in writers:
-        firsts = [first_request(writer, prompt) for prompt in prompts]
-        stored = store.known(request.key for request in firsts) if store else set()
-        left = [r for r, p in zip(firsts, prompts, strict=True) if r.key not in stored for _ in p.turns]
+        stored = written.get(writer.name, {})
+        left = [first_request(writer, p) for p in prompts if p.id not in stored for _ in p.turns]
         line, estimated = line_for(f"answers of {writer.name}", writer.address, left, len(left), len(stored))
         lines.append(line)
         rough |= estimated
@@ -109,14 +112,28 @@ def forecast(
         task.key(contest.judge_name) not in known and decided(contest.judge, contest.texts(task), task.order) is None
         for task in played
     ]
-    calls = sum(len(task.items) for task in compress(played, is_open))
+    asked = [(task, item) for task in compress(played, is_open) for item in task.items]
+    if store is not None:
+        # A game that is not there may still cost nothing: one answer that changed opens every game of its model.
+        asked = list(_unpaid(asked, contest, store))
+    calls, still = len(asked), len({id(task) for task, _ in asked})
     step = max(1, calls // _SAMPLE)
-    asked = ((task, item) for task in compress(played, is_open) for item in task.items)
     requests = [contest.request(task, item) for task, item in islice(asked, 0, None, step)]
-    line, estimated = line_for("judgments", judge, requests, calls, len(played) - sum(is_open))
+    line, estimated = line_for("judgments", judge, requests, calls, len(played) - still)
     lines.append(line)
     prices = table()
     return Forecast(tuple(lines), prices.source if prices else "no price table", rough or estimated)
+
+
+def _unpaid(
+    asked: Iterable[tuple[Task, int | None]], contest: Contest, store: Store
+) -> Iterator[tuple[Task, int | None]]:
+    """Yield what is asked of the judge and is not in the store."""
+    rest = iter(asked)
+    while page := list(islice(rest, _PAGE)):
+        keys = [contest.request(task, item).key for task, item in page]
+        stored = store.known(keys)
+        yield from (one for one, key in zip(page, keys, strict=True) if key not in stored)
 
 
 def stand_ins(writers: Sequence[Writer], prompts: Sequence[Prompt]) -> dict[str, dict[str, Answer]]:

@@ -70,6 +70,7 @@ def resolve(spec: RunSpec) -> Work:
         recorded = read_answers(spec.path(model.answers), prompts.prompts, model.name)
         answers[model.name] = recorded.answers
         inputs += recorded.inputs
+    _one_address(writers)
     baselines = _baselines(spec, judge, prompts, answers, inputs) if judge.pairwise else {}
     names = set(baselines.values())
     contest = Contest(
@@ -93,6 +94,23 @@ def resolve(spec: RunSpec) -> Work:
         tuple(writers),
         tuple(dict.fromkeys(inputs)),
     )
+
+
+def _one_address(writers: Sequence[Writer]) -> None:
+    """Refuse one model's name at two addresses: an answer is found again by what was asked, not by who was.
+
+    Raises:
+        UsageError: Two models would share their answers.
+    """
+    seen: dict[str, Writer] = {}
+    for writer in writers:
+        first = seen.setdefault(writer.address.model, writer)
+        if first.address != writer.address:
+            raise UsageError(
+                f"models {printable(first.name, 60)!r} and {printable(writer.name, 60)!r} are both "
+                f"{printable(writer.address.model, 60)}, at two addresses: their answers could not be told apart; "
+                "have the servers call them by different names"
+            )
 
 
 def _judge(spec: RunSpec) -> JudgeSpec:

@@ -111,7 +111,10 @@ def _shown(value: Any) -> str:
         return str(value)  # raises, naming the variable
     if isinstance(value, str | int | float):
         return str(value)
-    raise TemplateProblem(f"{type(value).__name__} is a group of values: show one of them")
+    if isinstance(value, list):
+        raise TemplateProblem("a list cannot be shown whole: go through it with {% for one in … %}")
+    names = f": {', '.join(sorted(map(str, value)))}" if isinstance(value, Mapping) else ""
+    raise TemplateProblem(f"a group of values cannot be shown whole: show one of them{names}")
 
 
 def pieces(text: str, variables: Mapping[str, object]) -> tuple[str, ...]:

@@ -128,3 +128,28 @@ def test_a_dry_run_counts_answers_that_are_not_written_yet(world: World, tmp_pat
     assert found.lines[0].tokens_out == 12_000
     assert found.lines[0].dollars == 0.0
     assert found.lines[2].tokens_in > 80 * 600
+
+
+def test_a_dry_run_after_the_run_asks_for_nothing_again(world: World, tmp_path: Path) -> None:
+    """Generated answers and the games between them are stored: nothing is left to ask, whatever the folder's name."""
+    written = "\n".join(
+        f'[[models]]\nname = "{n}"\nmodel = "simulated/writer?seed={k}"' for k, n in enumerate(("cand", "base"))
+    )
+    spec = world.spec(models=written, baseline='baseline = "base"', judge_model="simulated/honest")
+    spec.write_text(spec.read_text().replace(f'base_url = "{world.url}"\n', ""))
+    assert run(spec, out=tmp_path / "run", limit=10).complete
+    found = dry_run(spec, out=tmp_path / "run", limit=10)
+    assert [(line.calls, line.stored) for line in found.lines] == [(0, 10), (0, 10), (0, 20)]
+    more = dry_run(spec, out=tmp_path / "run", limit=12)
+    assert [(line.calls, line.stored) for line in more.lines] == [(2, 10), (2, 10), (4, 20)]
+
+
+def test_a_dry_run_after_one_answer_changed_counts_its_games_alone(world: World, tmp_path: Path) -> None:
+    """A changed file opens every game of its model, and all but two of them cost nothing."""
+    spec = world.spec()
+    run(spec, out=tmp_path / "run")
+    answers = world.folder / "cand.jsonl"
+    answers.write_text(answers.read_text().replace("Answer 3 by cand", "Answer three by cand"))
+    found = dry_run(spec, out=tmp_path / "run")
+    assert (found.calls, found.lines[0].stored) == (2, 78)
+    assert run(spec, out=tmp_path / "run").calls == 2

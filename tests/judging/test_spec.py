@@ -258,3 +258,15 @@ def test_the_documented_judge_is_usable() -> None:
     spec = parse_judge(examples[0])
     assert spec.baseline("any") == "some-model"
     assert [f"`{name}`" in page for name in judge_names()] == [True] * len(judge_names())
+
+
+def test_a_list_that_is_shown_whole_is_refused_in_words_a_user_knows() -> None:
+    """The message says what to write instead, not which Python type it was."""
+    text = to_toml(load_judge("mt-bench-single"))
+    for shown, said in (("{{ turns }}", "{% for one in"), ("{{ turns[0] }}", "show one of them: answer, question")):
+        changed = text.replace("{{ answer }}", f"{{{{ answer }}}}{shown}")
+        with pytest.raises(InputError) as caught:
+            parse_judge(changed)
+        assert said in str(caught.value)
+        assert "list is" not in str(caught.value)
+        assert "dict is" not in str(caught.value)
