@@ -115,7 +115,7 @@ class _Workshop:
     def __init__(self, asker: Asker, run: str) -> None:
         self._asker = asker
         self._run = run
-        self._streak = Streak(2 * workers_for(asker.settings.concurrency))
+        self._streak = Streak(2 * asker.settings.concurrency + 4)
         self.made = Generated()
 
     async def write(self, ready: Ready[_Job]) -> None:

@@ -1,4 +1,4 @@
-"""Ask a model: from the store if the answer is there, else by a call that is paid for once and stored before it counts.
+"""Ask a model: from the store if the answer is there, else by a call that is paid for once and stored.
 
 Processes that share a store claim calls before making them; what another one is making is waited for.
 """
@@ -6,9 +6,8 @@ Processes that share a store claim calls before making them; what another one is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from auditkit.errors import AuditkitError
@@ -27,6 +26,8 @@ T = TypeVar("T")
 
 _POLL: Final = 1.0
 """Seconds between looks at calls that another process makes."""
+_AT_A_TIME: Final = 8
+"""Prompts that are rendered before calls under way get their turn."""
 
 
 class Halted(AuditkitError):
@@ -200,13 +201,22 @@ class Asker:
             self.spending.settle(ticket, completion)
         self.meter.calls += 1
         self.meter.spent, self.meter.unpriced = self.spending.spent, self.spending.unpriced
-        await self.writer.put(request, completion)
+        # Not waited for: what the completion leads to is put after it, and counts when both are on the disk.
+        await self.writer.put(request, completion, wait=False)
         return completion
 
 
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
+async def _chunks(items: Iterable[T], size: int) -> AsyncIterator[list[T]]:
+    """Cut `items` into lists of at most `size`, letting others go on meanwhile: to make one takes time."""
+    chunk: list[T] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+        elif len(chunk) % _AT_A_TIME == 0:
+            await asyncio.sleep(0)
+    if chunk:
         yield chunk
 
 
@@ -220,7 +230,7 @@ async def looked_up(work: Iterable[tuple[T, Sequence[Request]]], asker: Asker) -
     waiting = work
     while True:
         held: list[tuple[T, Sequence[Request]]] = []
-        for chunk in _chunks(waiting, asker.settings.concurrency):
+        async for chunk in _chunks(waiting, asker.settings.concurrency):
             found = await asker.look_up(request.key for _, requests in chunk for request in requests)
             for item, requests in chunk:
                 if any(request.key in found.held for request in requests):

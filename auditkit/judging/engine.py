@@ -34,8 +34,10 @@ class GaveUp(AuditkitError):
 
 
 def workers_for(concurrency: int) -> int:
-    """Return how many workers keep `concurrency` calls under way while others wait for the disk."""
-    return concurrency + max(2, concurrency // 4)
+    """Return how many workers keep `concurrency` calls under way: while as many wait for the disk, the next request is
+    ready, or it would not be on its way when a call ends.
+    """
+    return 2 * concurrency
 
 
 @dataclass
@@ -156,7 +158,7 @@ class _Match:
         self._asker = asker
         self._address = address
         self._run_of = run_of
-        self._streak = Streak(2 * workers_for(asker.settings.concurrency))
+        self._streak = Streak(2 * asker.settings.concurrency + 4)
         self.played = Played()
 
     def work(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, tuple[Request, ...]]]:

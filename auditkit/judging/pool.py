@@ -32,20 +32,24 @@ async def work_through(
         halt: Stops everything when it is called, by whomever.
         grace: Seconds.
     """
-    queue: asyncio.Queue[J | None] = asyncio.Queue(maxsize=workers)
+    # What is prepared is claimed, and another process that shares the run has to leave it: no more than is needed.
+    queue: asyncio.Queue[J | None] = asyncio.Queue()
+    room = asyncio.Semaphore(max(1, workers // 8))
 
     async def fill() -> None:
         try:
             async for job in jobs:
-                await queue.put(job)
+                await room.acquire()
+                queue.put_nowait(job)
             for _ in range(workers):
-                await queue.put(None)
+                queue.put_nowait(None)
         except Exception as error:  # noqa: BLE001  whatever it is, it ends the run and is raised by the caller
             halt.call(error)
 
     async def serve() -> None:
         try:
             while (job := await queue.get()) is not None and not halt.called:
+                room.release()
                 await work(job)
         except Halted:
             return

@@ -73,6 +73,53 @@ def test_a_put_that_returned_is_seen_by_others(store_url: str) -> None:
         asyncio.run(work(store, other))
 
 
+def test_what_is_not_waited_for_is_there_when_what_is_put_after_it_is(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A put may not wait for the disk; one that follows does, and finds everything put before it stored."""
+
+    async def work(store: Store, other: Store) -> None:
+        slow = Slow(store, monkeypatch)
+        async with store.writer() as writer:
+            await writer.claim([request(i).key for i in range(40)])
+            for number in range(40):
+                await writer.put(request(number), Completion(str(number)), wait=False)
+            assert not other.known(request(i).key for i in range(40))
+            putting = asyncio.create_task(writer.put_games("r", [game(1)]))
+            await asyncio.sleep(0.02)
+            assert not putting.done()
+            slow.go.set()
+            await putting
+            assert len(other.known(request(i).key for i in range(40))) == 40
+            await writer.put(request(40), Completion("40"), wait=False)
+        assert other.known([request(40).key])
+        assert len(other.claim([request(50).key], new_owner(), 60).granted) == 1
+
+    with Store.open(store_url) as store, Store.open(store_url) as other:
+        store.put_run(Run("r"))
+        asyncio.run(work(store, other))
+
+
+def test_what_was_not_waited_for_and_failed_is_told_by_the_next_put(store: Store, path: Path) -> None:
+    """Nobody waited for it: whoever puts next learns that it failed, and else the end does."""
+    blocker = sqlite3.connect(path, isolation_level=None)
+    told: list[BaseException | None] = []
+
+    async def work(then_put: bool) -> None:
+        async with store.writer() as writer:
+            await writer.put(request(1), Completion("a"), wait=False)
+            if then_put:
+                told.extend(await asyncio.gather(writer.put_games("r", [game(1)]), return_exceptions=True))
+
+    blocker.execute("BEGIN IMMEDIATE")
+    for then_put in (True, False):
+        with pytest.raises(StoreError, match="locked"):
+            asyncio.run(work(then_put))
+    blocker.close()
+    assert [type(error) for error in told] == [StoreError]
+    assert list(store.games("r")) == []
+
+
 def test_puts_at_once_are_committed_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand puts at once take a handful of commits, at most `batch` puts each."""
     slow = Slow(store, monkeypatch)

@@ -1,8 +1,8 @@
 """The writer: what an asyncio program puts into the store while a run goes on.
 
-One task commits what is put, many rows in one transaction; every statement runs in one thread of its own, so that
-the event loop never waits for a disk. A put returns when its row is committed: what a kill can lose is what has
-not returned yet.
+One task commits what is put, in the order in which it is put, many rows in one transaction; every statement runs in
+one thread of its own, so that the event loop never waits for a disk. A put returns when its row is committed, and with
+it all that was put before: what a kill can lose is what has not returned yet.
 """
 
 from __future__ import annotations
@@ -84,13 +84,22 @@ class Writer:
         if self._failure is not None and kind is None:
             raise self._failure
 
-    async def put(self, request: Request, completion: Completion) -> None:
-        """Store a completion; returns when it is on the disk. Its claim is over then.
+    async def put(self, request: Request, completion: Completion, *, wait: bool = True) -> None:
+        """Store a completion; its claim is over then.
+
+        Args:
+            request: What was asked.
+            completion: What came back.
+            wait: Return when it is on the disk; else when there is room: it is there when whatever is put later is.
 
         Raises:
-            StoreError: It could not be stored; the run can be resumed.
+            StoreError: It, or something put earlier, could not be stored; the run can be resumed.
         """
-        await self._put([(completions, completion_row(request, completion))])
+        done = await self._enqueue([(completions, completion_row(request, completion))])
+        if wait:
+            await done
+        else:
+            done.add_done_callback(_told)
         self._claimed.discard(request.key)
 
     async def put_games(self, run: str, games: Iterable[Game]) -> None:
@@ -118,8 +127,11 @@ class Writer:
         self._claimed.difference_update(wanted)
 
     async def _put(self, rows: list[tuple[Table, Row]]) -> None:
-        if not rows:
-            return
+        if rows:
+            await (await self._enqueue(rows))
+
+    async def _enqueue(self, rows: list[tuple[Table, Row]]) -> asyncio.Future[None]:
+        """Put rows in line, once there is room, and return what is done when they are committed."""
         await self._room.acquire()
         if self._failure is not None or self._closing:
             self._room.release()
@@ -127,7 +139,7 @@ class Writer:
         put = _Put(rows, asyncio.get_running_loop().create_future())
         self._waiting.append(put)
         self._news.set()
-        await put.done
+        return put.done
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -161,3 +173,9 @@ class Writer:
                 # A store that is down for a moment: the next commit, which matters more, tells of it if it lasts.
                 with suppress(AuditkitError):
                     await self._in_thread(partial(self._store.renew, self._owner))
+
+
+def _told(done: asyncio.Future[None]) -> None:
+    """Take the error of a commit that nobody waits for: whoever puts next, or the end, raises it."""
+    if not done.cancelled():
+        done.exception()
