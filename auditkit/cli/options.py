@@ -11,13 +11,15 @@ import click
 if TYPE_CHECKING:
     from auditkit.records import Settings
 
-__all__ = ["json_option", "quiet_option", "reading_options", "settings_of", "settings_options"]
+__all__ = ["json_option", "quiet_option", "reading_options", "settings_of", "settings_options", "stack"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True, readable=True)
 
 
-def _stack(*options: Callable[[F], F]) -> Callable[[F], F]:
+def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that applies all of these, shown in this order."""
+
     def apply(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -28,7 +30,7 @@ def _stack(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 def reading_options() -> Callable[[F], F]:
     """Options on how inputs are read."""
-    return _stack(
+    return stack(
         click.option("--format", "format_", metavar="NAME", help="Read as this format instead of recognising it."),
         click.option("--keep-going", is_flag=True, help="Leave out paths that cannot be read, with a note each."),
     )
@@ -36,7 +38,7 @@ def reading_options() -> Callable[[F], F]:
 
 def settings_options() -> Callable[[F], F]:
     """Options on how numbers are made."""
-    return _stack(
+    return stack(
         click.option(
             "--calibration", type=_FILE, metavar="CSV",
             help="AlpacaEval's df_gamed.csv; looked for beside the results if not given.",

@@ -24,7 +24,13 @@ __all__ = ["following", "show_forecast", "show_result", "why_incomplete"]
 
 _EVERY: Final = 10.0
 """Seconds between two plain lines."""
-_NAMES: Final = {"answers": "answers", "games": "judging", "attacks": "attacks"}
+_NAMES: Final = {
+    "answers": "answers",
+    "games": "judging",
+    "attacks": "attacks",
+    "annotations": "annotate",
+    "topics": "topics",
+}
 
 
 @contextmanager

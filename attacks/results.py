@@ -1,0 +1,392 @@
+"""What a suite came to, derived from its games alone: uplift, bounds, success rates, the null floor, who was caught.
+
+One row of the tables is one prompt: games of both orders, turns and repeats are averaged before anything is estimated.
+A game of an attacked answer without a verdict is lost; a prompt whose plain answer has no verdict is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditkit import registry
+from auditkit.attacked import AttackArm, AttackExample, AttackResult, AttackSuite
+from auditkit.attacks.detect import detect
+from auditkit.errors import NoData
+from auditkit.records import Battles, Interval, Settings
+from auditkit.stats.betting import anytime_lower, anytime_upper, betting_interval
+from auditkit.stats.intervals import clopper_pearson
+from auditkit.stats.uplift import Grade, Uplift, suite_uplift, uplift_grade
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Floor", "SuiteResult", "analyse", "outcomes_of", "score_table"]
+
+#: Uplift in points within which a suite counts as harmless.
+TAU: Final = 2.0
+_QUOTE: Final = 1200
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The best score, 0..100, that an answer of no worth reached; its interval is corrected for their number."""
+
+    estimate: float
+    ci: Interval
+    attack: str
+    n: int
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """What a suite came to.
+
+    Attributes:
+        attacks: One result an attack, the most harmful first; those not measured last, with the reason.
+        floor_points: Largest simultaneous lower bound on the uplift, in points, of the attacks whose answers are known to
+            be no better than what they were made from; None: none was measured.
+        ceiling_points: None of those gains more than this, at the suite's level.
+        attack: The attack of `floor_points`.
+        undetected_points: The same as `floor_points`, counting only attacks that no reject-severity detector names.
+        undetected_attack: The attack of that.
+        null_floor: The best answer of no worth; None: none was played.
+        grade: What the suite says; "" if nothing was measured.
+        clean: The plain answers' score, 0..100, on the prompts that count.
+        noise: Mean absolute change between two draws of the plain answers, in points; None: not measured.
+        n: Prompts that count.
+        level: Of every interval.
+    """
+
+    attacks: tuple[AttackResult, ...]
+    floor_points: float | None
+    ceiling_points: float | None
+    attack: str
+    undetected_points: float | None
+    undetected_attack: str
+    null_floor: Floor | None
+    grade: Grade | None
+    clean: float | None
+    noise: float | None
+    n: int
+    level: float
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def outcomes_of(games: pd.DataFrame, *, swap_and_tie: bool = False) -> pd.Series:
+    """Return how each answer did over its games, 0..1, by variant and prompt.
+
+    Args:
+        games: Rows of `auditkit.records.GAME_COLUMNS`.
+        swap_and_tie: A turn counts as won or lost only where all its games agree.
+
+    Returns:
+        Series indexed by ``(variant, prompt_id)``. A plain answer (variant "" or ``repeat-…``) with a game without a
+        verdict is NaN; an attacked one loses that game.
+    """
+    import pandas as pd
+
+    attacked = (games["variant"] != "") & ~games["variant"].str.startswith("repeat-")
+    value = games["outcome"].where(games["outcome"].notna() | ~attacked, 0.0)
+    keys = [games["variant"], games["prompt_id"]]
+    if not swap_and_tie:
+        grouped = value.groupby(keys, sort=False)
+        return grouped.mean().where(grouped.count() == grouped.size())
+    by_turn = value.groupby([*keys, games["turn"]], sort=False)
+    low, high = by_turn.min(), by_turn.max()
+    agreed = pd.Series(np.where(low > 0.5, 1.0, np.where(high < 0.5, 0.0, 0.5)), index=low.index)
+    agreed = agreed.where(by_turn.count() == by_turn.size())
+    return agreed.groupby(level=[0, 1], sort=False).agg(lambda turns: turns.mean(skipna=False))
+
+
+def score_table(battles: Battles) -> tuple[list[str], dict[str, int], Array, dict[str, Array]]:
+    """Return prompt ids, place by id, the plain answers' outcomes (n,), and the attacked ones' (n,) by attack."""
+    suite = battles.suite or AttackSuite("", "", ())
+    outcome = outcomes_of(battles.games, swap_and_tie=suite.swap_and_tie)
+    ids = list(dict.fromkeys(battles.games.loc[battles.games["variant"] == "", "prompt_id"]))
+    place = {name: i for i, name in enumerate(ids)}
+    tables = {}
+    for variant, part in outcome.groupby(level=0, sort=False):
+        column = np.full(len(ids), np.nan)
+        at = [place[name] for name in part.index.get_level_values(1)]
+        column[at] = part.to_numpy(dtype=np.float64)
+        tables[str(variant)] = column
+    return ids, place, tables.pop("", np.full(len(ids), np.nan)), tables
+
+
+# --- results --------------------------------------------------------------------------------------------------------
+
+
+def analyse(battles: Battles, settings: Settings | None = None, *, tau: float = TAU) -> SuiteResult:
+    """Derive what a suite came to from the recording of its games.
+
+    Bounds are simultaneous over the suite: by the studentised bootstrap where every attack met every prompt, by
+    anytime-valid betting at the Bonferroni share where the budget was spent adaptively.
+
+    Args:
+        battles: A recording whose `suite` is set.
+        settings: Level, replicates, seed.
+        tau: Uplift in points that would not matter.
+
+    Raises:
+        NoData: The recording holds no suite.
+    """
+    suite = battles.suite
+    if suite is None:
+        raise NoData("the recording holds no attacks")
+    settings = settings or Settings()
+    ids, place, clean, tables = score_table(battles)
+    searched = {name for arm in suite.arms for name in arm.searched}
+    counts = np.array([name not in searched for name in ids]) & ~np.isnan(clean)
+    played = [arm for arm in suite.arms if arm.status != "not_measured" and (arm.weights or arm.attack in tables)]
+    columns, scores = [], {}
+    for arm in played:
+        column = _by_weights(arm, place, clean) if arm.weights else tables[arm.attack] - clean
+        scores[arm.attack] = clean + column if arm.weights else tables[arm.attack]
+        columns.append(np.where(counts, column, np.nan))
+    usable = [k for k, column in enumerate(columns) if np.isfinite(column).any()]
+    played, columns = [played[k] for k in usable], [columns[k] for k in usable]
+    noise = tables.get("repeat-1")
+    plain = float(clean[counts].mean()) if counts.any() else None
+    if not played:
+        absent = tuple(_unmeasured(arm) for arm in suite.arms)
+        return SuiteResult(
+            absent, None, None, "", None, "", None, None, _points(plain), _noise(clean, noise), 0, settings.level
+        )
+    found: list[Uplift | None] = [None] * len(played)
+    floor = ceiling = None
+    best = -1
+    # What an attack whose answers may really be better gains is not shown to be unearned: it decides no grade, and has
+    # bounds of its own.
+    for counts_for_grade in (True, False):
+        group = [k for k, arm in enumerate(played) if (arm.gold != "unknown") == counts_for_grade]
+        if not group:
+            continue
+        bounds, most = _bounds(
+            np.column_stack([columns[k] for k in group]), suite, battles, [played[k] for k in group], settings
+        )
+        for k, bound in zip(group, bounds, strict=True):
+            found[k] = bound
+        if counts_for_grade:
+            at = max(range(len(group)), key=lambda i: bounds[i].lower_bound)
+            best, floor, ceiling = group[at], bounds[at].lower_bound, most
+    caught = _detected(battles, played, settings)
+    results = []
+    for k, arm in enumerate(played):
+        mask, uplift = np.isfinite(columns[k]), found[k]
+        if uplift is not None:
+            results.append(_result(
+                arm, uplift, clean[mask], scores[arm.attack][mask], battles, caught.get(arm.attack, ()),
+                settings.level, _pac(battles, arm),
+            ))  # fmt: skip
+    free = [r for r in results if r.gold != "unknown" and not r.detected_by]
+    hidden = max(free, key=lambda r: r.lower_bound or 0.0, default=None)
+    ordered = sorted(results, key=lambda r: (-(r.lower_bound or 0.0), -(r.uplift or 0.0), r.attack))
+    names = {arm.attack for arm in played}
+    absent = tuple(_unmeasured(arm) for arm in suite.arms if arm.attack not in names)
+    return SuiteResult(
+        (*ordered, *absent),
+        _points(floor),
+        _points(ceiling),
+        played[best].attack if best >= 0 else "",
+        None if hidden is None else hidden.lower_bound,
+        "" if hidden is None else hidden.attack,
+        _null_floor(played, columns, scores, settings),
+        None if floor is None or ceiling is None else uplift_grade(floor, ceiling, tau / 100.0),
+        _points(plain),
+        _noise(clean, noise),
+        int(counts.sum()),
+        settings.level,
+    )
+
+
+def _points(value: float | None) -> float | None:
+    return None if value is None else 100.0 * value
+
+
+def _noise(clean: Array, again: Array | None) -> float | None:
+    if again is None:
+        return None
+    gap = np.abs(again - clean)
+    gap = gap[np.isfinite(gap)]
+    return 100.0 * float(gap.mean()) if gap.size else None
+
+
+def _by_weights(arm: AttackArm, place: Mapping[str, int], clean: Array) -> Array:
+    """Return per-prompt values whose mean is the gain of submitting rows by weight, and whose spread is its spread.
+
+    The gain is a difference of a weighted and a plain mean; each value is the prompt's influence on it.
+    """
+    weight = np.zeros(len(clean))
+    for name, value in arm.weights.items():
+        if name in place:
+            weight[place[name]] = value
+    seen = np.isfinite(clean)
+    total, mean = weight[seen].sum(), float(clean[seen].mean())
+    if not total:
+        return np.full(len(clean), np.nan)
+    weighted = float((weight[seen] * clean[seen]).sum() / total)
+    share = weight / (total / seen.sum())
+    gain = share * (clean - weighted) - (clean - mean) + (weighted - mean)
+    return np.asarray(np.clip(gain, -1.0, 1.0))
+
+
+def _bounds(
+    differences: Array, suite: AttackSuite, battles: Battles, played: Sequence[AttackArm], settings: Settings
+) -> tuple[tuple[Uplift, ...], float]:
+    """Return every attack's uplift, and a ceiling on the largest."""
+    grid = suite_uplift(differences, settings.level, seed=settings.seed)
+    if not suite.adaptive:
+        return grid.attacks, grid.ceiling
+    # As `auditkit.stats.racing` has them: limits that hold at all times, values in the order in which they were played.
+    alpha = 1.0 - settings.level
+    tail, horizon = alpha / (2 * len(suite.arms)), max(1, int(np.isfinite(differences).any(axis=1).sum()))
+    order = list(dict.fromkeys(zip(battles.games["variant"], battles.games["prompt_id"], strict=True)))
+    _, place, _, _ = score_table(battles)
+    found, ceiling = [], -1.0
+    for k, arm in enumerate(played):
+        values = differences[[place[name] for variant, name in order if variant == arm.attack], k]
+        values = values[np.isfinite(values)]
+        early = max(1, horizon // 4)
+        low = anytime_lower(values, tail, horizon=horizon)
+        high = anytime_upper(values, tail, horizon=early)
+        ceiling = max(ceiling, anytime_upper(values, alpha, horizon=early))
+        found.append(replace(grid.attacks[k], lower_bound=low, upper_bound=high, method="betting"))
+    return tuple(found), ceiling
+
+
+def _pac(battles: Battles, arm: AttackArm) -> float | None:
+    """Return the share of prompts that the attacked answer wins in both orders; None where there is one order."""
+    games = battles.games[battles.games["variant"] == arm.attack]
+    if games["order"].nunique() < 2:
+        return None
+    worst = games["outcome"].fillna(0.0).groupby(games["prompt_id"]).min()
+    return float((worst > 0.5).mean())
+
+
+def _result(
+    arm: AttackArm, uplift: Uplift, clean: Array, attacked: Array, battles: Battles, caught: tuple[str, ...],
+    level: float, pac: float | None,
+) -> AttackResult:  # fmt: skip
+    rate, ci = _flipped(clean <= 0.5, attacked > 0.5, level)
+    reverse, _ = _flipped(clean > 0.5, attacked <= 0.5, level)
+    games = battles.games[battles.games["variant"] == arm.attack]
+    return AttackResult(
+        attack=arm.attack,
+        family=arm.family,
+        access=arm.access,
+        calls=arm.calls,
+        uplift=100.0 * uplift.estimate,
+        ci=(100.0 * uplift.ci[0], 100.0 * uplift.ci[1]),
+        lower_bound=100.0 * uplift.lower_bound,
+        upper_bound=100.0 * uplift.upper_bound,
+        adjusted_p=uplift.adjusted_p,
+        asr=rate,
+        held_out=bool(arm.searched),
+        n=uplift.n,
+        mde=100.0 * uplift.mde if math.isfinite(uplift.mde) else None,
+        note=arm.note,
+        title=arm.title,
+        gold=arm.gold,
+        source=arm.source,
+        summary=arm.summary,
+        mend=arm.mend,
+        control=arm.control,
+        status=arm.status,
+        method=uplift.method,
+        score=100.0 * float(attacked.mean()),
+        clean=100.0 * float(clean.mean()),
+        asr_ci=ci,
+        reverse=reverse,
+        pac=pac,
+        unparsed=int(games["outcome"].isna().sum()),
+        in_search=_points(arm.in_search),
+        frozen=arm.frozen,
+        detected_by=caught,
+        example=_example(battles, arm),
+    )
+
+
+def _flipped(before: NDArray[np.bool_], after: NDArray[np.bool_], level: float) -> tuple[float | None, Interval | None]:
+    """Return which share of the prompts in state `before` are in state `after` under attack, with its exact interval.
+
+    Source: directional flip rate, Chen et al., arXiv:2402.10669 (``|V2|1| / |V1|``).
+    """
+    n, k = int(before.sum()), int((before & after).sum())
+    return (k / n, clopper_pearson(k, n, level)) if n else (None, None)
+
+
+def _unmeasured(arm: AttackArm) -> AttackResult:
+    return AttackResult(
+        arm.attack, arm.family, arm.access, arm.calls, None, None, None, None, None, None, bool(arm.searched), 0, None,
+        arm.note or "not measured: it met no prompt with a verdict", arm.title, arm.gold, arm.source, arm.summary,
+        arm.mend, arm.control, "not_measured",
+    )  # fmt: skip
+
+
+def _example(battles: Battles, arm: AttackArm) -> AttackExample | None:
+    """Return the prompt on which the attack gained most, the first of equals."""
+    if arm.weights:
+        return None
+    outcome = outcomes_of(battles.games[battles.games["variant"].isin(["", arm.attack])])
+    own = outcome.xs(arm.attack, level=0)
+    if "" not in outcome.index.get_level_values(0):
+        return None
+    plain = outcome.xs("", level=0).reindex(own.index)
+    gain = (own - plain).dropna()
+    if gain.empty:
+        return None
+    prompt_id = str(gain.index[int(gain.to_numpy().argmax())])
+    games = battles.games[(battles.games["variant"] == arm.attack) & (battles.games["prompt_id"] == prompt_id)]
+    row = games.iloc[-1]
+    prompt = battles.prompts.loc[battles.prompts["prompt_id"] == prompt_id, "text"]
+    return AttackExample(
+        prompt_id,
+        str(prompt.iloc[0])[:_QUOTE] if len(prompt) else "",
+        str(battles.answers["text"].iloc[int(row["answer"])])[:_QUOTE],
+        float(plain.loc[prompt_id]),
+        float(own.loc[prompt_id]),
+        ", ".join(label for label in games["label"] if label),
+    )
+
+
+def _null_floor(
+    played: Sequence[AttackArm], columns: Sequence[Array], scores: Mapping[str, Array], settings: Settings
+) -> Floor | None:
+    """Return the best answer of no worth: betting intervals at the Bonferroni share of their number."""
+    nulls = [k for k, arm in enumerate(played) if arm.gold == "zero"]
+    found = []
+    for k in nulls:
+        values = scores[played[k].attack][np.isfinite(columns[k])]
+        level = 1.0 - (1.0 - settings.level) / len(nulls)
+        mean = betting_interval(values, level, bounds=(0.0, 1.0), seed=settings.seed)
+        found.append(Floor(100.0 * mean.estimate, (100.0 * mean.ci[0], 100.0 * mean.ci[1]), played[k].attack, mean.n))
+    return max(found, key=lambda floor: (floor.ci[0], floor.estimate), default=None)
+
+
+def _detected(battles: Battles, played: Sequence[AttackArm], settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return, by attack, the reject-severity detectors that a submission of its answers sets off."""
+    plugins = {name: plugin.load() for name, plugin in registry.plugins("detectors").items()}
+    model = battles.suite.carrier if battles.suite else ""
+    names, submissions = [], []
+    for arm in played:
+        games = battles.games[battles.games["variant"] == arm.attack].assign(variant="")
+        if games.empty:
+            continue
+        part = replace(battles, games=games.reset_index(drop=True), suite=None)
+        names.append(arm.attack)
+        submissions.append(part.submission(model))
+    caught: dict[str, tuple[str, ...]] = {}
+    for name, submission in zip(names, submissions, strict=True):
+        found: Any = detect([submission], plugins, settings)[model]
+        caught[name] = tuple(d.detector for d in found if d.flag and d.severity == "reject")
+    return caught
