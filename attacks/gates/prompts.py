@@ -92,6 +92,8 @@ def _inside(plain: Rendered, shown: Rendered) -> str | None:
 
 def _interference(scene: Scene, text: str) -> str:
     """Return how an answer changes the prompt outside its slot, or takes up what stands outside; "" if it does not."""
+    if not text.strip():
+        return ""  # says nothing; AlpacaEval's stripping of whole messages may take blanks beside it along
     values = []
     for world in (0, 1):
         shown = scene.show(text, world)

@@ -70,7 +70,7 @@ class Counterexample:
         for number in range(max(first - around, 0), min(last + around + 1, len(lines)))[:most]:
             line = printable(lines[number], len(lines[number]) + 1)
             if number == first and len(line) > width:
-                begin = min(max(column - width // 3, 0), len(line) - width + 1)
+                begin = min(max(column - width // 3, 0), len(line) - width)
                 line = f"…{line[begin + 1 :]}" if begin else line
             shown.append(line if len(line) <= width else f"{line[: width - 1]}…")
         return tuple(shown)
@@ -105,7 +105,7 @@ class GateResult:
     counterexample: Counterexample | None = None
 
     def to_gate(self) -> Gate:
-        """Return the gate as the report records it, its counterexample in one short clause."""
+        """Return the gate as the report records it, in one sentence with the counterexample's text."""
         evidence = self.statement
         if self.counterexample is not None:
             what, text = self.counterexample.given[0]
