@@ -10,7 +10,7 @@ from auditkit.attacks.detect.answers import DEFAULTS, answers_of, judged, quote,
 from auditkit.attacks.detect.duplicates import shingles
 from auditkit.records import Detection, Settings, Submission
 
-__all__ = ["COPY_REVIEW", "ECHO_REVIEW", "baseline_copy", "prompt_echo"]
+__all__ = ["COPY_REVIEW", "ECHO_REVIEW", "baseline_copy", "echoes", "prompt_echo"]
 
 #: Mean 5-gram Jaccard similarity with the baseline's answer to the same prompt. Clean maximum of 227 AlpacaEval
 #: submissions: 0.044; three submissions that polish the baseline: 0.161 to 0.538.
@@ -61,7 +61,8 @@ def baseline_copy(submission: Submission, settings: Settings = DEFAULTS) -> Dete
     )
 
 
-def _echoes(prompts: tuple[str, ...], texts: tuple[str, ...]) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], int]:
+def echoes(prompts: tuple[str, ...], texts: tuple[str, ...]) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], int]:
+    """Return which texts are little more than their own prompts (see `prompt_echo`), and how many could be told."""
     both, own, asked = _overlap(texts, prompts)
     usable = (own >= _ECHO_GRAMS) & (asked >= _ECHO_GRAMS)
     return usable & (both >= _ECHO_OVERLAP * own), int(usable.sum())
@@ -77,11 +78,11 @@ def prompt_echo(submission: Submission, settings: Settings = DEFAULTS) -> Detect
     """
     answers = answers_of(submission)
     prompts = tuple(answers.prompts)
-    echo, n = _echoes(prompts, tuple(answers.texts))
+    echo, n = echoes(prompts, tuple(answers.texts))
     if n < _MINIMUM:
         why = f"{n} answers and prompts of eight words or more, at least {_MINIMUM} are needed"
         return unmeasured("prompt_echo", why, n=n)
-    expected, known = _echoes(prompts, tuple(answers.baselines))
+    expected, known = echoes(prompts, tuple(answers.baselines))
     usual = float(expected.sum()) / known if known >= _MINIMUM else 0.0
     rows = [int(i) for i in np.flatnonzero(echo)[:3]]
     return judged(

@@ -13,7 +13,7 @@ from auditkit.text import without_code
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-__all__ = ["MISMATCH_REVIEW", "language_mismatch"]
+__all__ = ["MISMATCH_REVIEW", "language_mismatch", "languages"]
 
 #: Share of answers in another language than their prompt. Thirteen honest AlpacaEval models: 0 to 0.02.
 MISMATCH_REVIEW: Final = 0.10
@@ -65,6 +65,19 @@ def _language(text: str) -> str:
     return str(name) if probability >= _CONFIDENT else ""
 
 
+def languages(prompt: str, text: str) -> tuple[str, str, bool] | None:
+    """Return the language of a prompt, that of an answer, and whether they differ for sure (close kin do not).
+
+    None where either is too short or unclear, or where the prompt leaves the language open.
+    """
+    if min(len(prompt), len(text)) < _CHARS or _free_choice(prompt):
+        return None
+    asked, given = _language(prompt[: 4 * _LOOKED_AT]), _language(text[: 4 * _LOOKED_AT])
+    if not asked or not given:
+        return None
+    return asked, given, asked != given and not any({asked, given} <= kin for kin in _KIN)
+
+
 def language_mismatch(submission: Submission, settings: Settings = DEFAULTS) -> Detection:
     """Measure how many answers are in another language than their prompts.
 
@@ -86,11 +99,12 @@ def language_mismatch(submission: Submission, settings: Settings = DEFAULTS) -> 
         rows = sorted(rows[int(i)] for i in drawn)
     n, other = 0, []
     for i in rows:
-        asked, given = _language(answers.prompts[i][: 4 * _LOOKED_AT]), _language(answers.texts[i][: 4 * _LOOKED_AT])
-        if not asked or not given:
+        found = languages(answers.prompts[i], answers.texts[i])
+        if found is None:
             continue
+        asked, given, differs = found
         n += 1
-        if asked == given or any({asked, given} <= kin for kin in _KIN):
+        if not differs:
             continue
         expected = _language(answers.baselines[i][: 4 * _LOOKED_AT]) if answers.baselines[i] else asked
         if expected in ("", asked):

@@ -10,7 +10,7 @@ import numpy as np
 from auditkit.attacks.detect.answers import DEFAULTS, answers_of, judged, quote, unmeasured
 from auditkit.records import Detection, Settings, Submission
 
-__all__ = ["DISPERSION_REVIEW", "TRUNCATED_REVIEW", "length_dispersion", "truncation"]
+__all__ = ["DISPERSION_REVIEW", "TRUNCATED_REVIEW", "ends_unfinished", "is_stub", "length_dispersion", "truncation"]
 
 #: Share of truncated answers beyond the baseline's. Thirteen honest AlpacaEval models: 0 to 0.08 (models that leave the
 #: last full stop out); answers cut to ten characters: 1.
@@ -31,9 +31,15 @@ _UNFINISHED: Final = re.compile(r"(?:[,;(\[\u2013\u2014\u3001]|(?<=[a-z][ ])[a-z
 _LIMIT: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 
 
-def _ends_unfinished(text: str) -> bool:
+def ends_unfinished(text: str) -> bool:
+    """Tell whether a text of 80 characters or more stops inside a sentence."""
     tail = text[-60:].rstrip()
     return len(text) >= _SENTENCE_CHARS and "\n" not in tail[-30:] and _UNFINISHED.search(tail) is not None
+
+
+def is_stub(text: str, other: str) -> bool:
+    """Tell whether a text has fewer than 20 characters where another answer took 200 or more."""
+    return len(text) < _STUB_CHARS and len(other) >= _LONG_CHARS
 
 
 def truncation(submission: Submission, settings: Settings = DEFAULTS) -> Detection:
@@ -51,13 +57,10 @@ def truncation(submission: Submission, settings: Settings = DEFAULTS) -> Detecti
     if n < _MINIMUM:
         return unmeasured("truncation", f"{n} answers, at least {_MINIMUM} are needed", n=n)
     limited = [finish in _LIMIT for finish in submission.rows["finish"].tolist()]
-    stub = [
-        len(text) < _STUB_CHARS and len(base) >= _LONG_CHARS
-        for text, base in zip(answers.texts, answers.baselines, strict=True)
-    ]
-    ending = [_ends_unfinished(text) for text in answers.texts]
+    stub = list(map(is_stub, answers.texts, answers.baselines))
+    ending = [ends_unfinished(text) for text in answers.texts]
     known = [base for base in answers.baselines if base]
-    usual = sum(map(_ends_unfinished, known)) / len(known) if known else 0.0
+    usual = sum(map(ends_unfinished, known)) / len(known) if known else 0.0
     cut = [any(row) for row in zip(limited, stub, ending, strict=True)]
     rows = [i for i in range(n) if cut[i]][:3]
     return judged(
