@@ -1,11 +1,16 @@
-"""Harness gates as far as a recording can show them (H1-H12, the card's first line)."""
+"""Harness gates as far as a recording can show them (H1-H12, the card's first line).
+
+What needs the judge's template and parser is measured where the recording holds the judge's file, as a run folder does.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from auditkit.errors import printable
+from auditkit.errors import InputError, printable
 from auditkit.records import Battles, Gate
 
 __all__ = ["Check", "check_gates"]
@@ -14,6 +19,19 @@ __all__ = ["Check", "check_gates"]
 BALANCED: Final = (0.4, 0.6)
 #: Coverage below this share of the benchmark's prompts fails gate H6.
 COVERED: Final = 0.95
+
+
+_MODEL: Final = re.compile(r"\((\S+)\)$")
+#: Random cases of each gate that is tried on a recorded judge, beside the fixed ones.
+CASES: Final = 100
+#: Gates that need the judge's file, with what they need of it.
+_OF_JUDGE: Final = {
+    "H1": "non-interference: needs the judge's prompt template, which this recording does not hold",
+    "H2": "delimiter round trip: needs the judge's prompt template",
+    "H3": "verdict channel: needs the judge's parser",
+    "H4": "verdict range: needs the judge's parser",
+    "H12": "crash-freedom: needs the judge's parser",
+}
 
 
 @dataclass(frozen=True)
@@ -27,14 +45,13 @@ class Check:
 def check_gates(battles: Battles) -> tuple[Check, ...]:
     """Check what a recording shows of each gate; what it cannot show is `not_measured`.
 
-    H1-H4 and H12 need the judge's own template and parser. H9 and H11 hold for auditkit's own numbers by
+    H1-H4 and H12 need the judge's own template and parser: they are tried on the judge's file where the recording holds
+    it (`Battles.judges`), with its verdicts counted by auditkit, and fail if they fail for any of its judges. H9 and H11 hold for auditkit's own numbers by
     construction: lengths are counted on the recorded answers, intervals are clustered by prompt.
     """
+    of_judge = _of_judges(battles.judges)
     return (
-        _unmeasured("H1", "non-interference: needs the judge's prompt template, which a recording does not hold"),
-        _unmeasured("H2", "delimiter round trip: needs the judge's prompt template"),
-        _unmeasured("H3", "verdict channel: needs the judge's parser"),
-        _unmeasured("H4", "verdict range: needs the judge's parser"),
+        *(of_judge[gate] for gate in ("H1", "H2", "H3", "H4")),
         _missing(battles),
         _coverage(battles),
         _duplicates(battles),
@@ -42,12 +59,32 @@ def check_gates(battles: Battles) -> tuple[Check, ...]:
         _lengths(battles),
         _self_judging(battles),
         Check(Gate("H11", "pass", "proved", "every interval here is clustered by prompt; row-based ones are named as such")),
-        _unmeasured("H12", "crash-freedom: needs the harness's aggregator"),
+        of_judge["H12"],
     )  # fmt: skip
 
 
 def _unmeasured(gate: str, why: str) -> Check:
     return Check(Gate(gate, "not_measured", "checked", why))
+
+
+def _of_judges(files: Sequence[str]) -> dict[str, Check]:
+    """Return the gates that need the judge's file: of several judges the worst."""
+    if not files:
+        return {gate: _unmeasured(gate, why) for gate, why in _OF_JUDGE.items()}
+    from auditkit.attacks.gates import run_gates
+    from auditkit.judging.spec import parse_judge
+
+    tried: dict[str, list[Gate]] = {gate: [] for gate in _OF_JUDGE}
+    for file in files:
+        try:
+            spec = parse_judge(file, "judge.toml")
+        except InputError as error:  # written by another version
+            return {gate: _unmeasured(gate, f"the recorded judge cannot be read: {error}") for gate in _OF_JUDGE}
+        for result in run_gates(spec, cases=CASES, counted_here=True):
+            if result.gate in tried:
+                tried[result.gate].append(result.to_gate())
+    worst = {"fail": 0, "not_measured": 1, "pass": 2}
+    return {gate: Check(min(found, key=lambda g: worst[g.status])) for gate, found in tried.items()}
 
 
 def _found(gate: str, status: Literal["pass", "fail"], evidence: str, touches: frozenset[str] | None = None) -> Check:
@@ -144,7 +181,10 @@ def _lengths(battles: Battles) -> Check:
 
 
 def _self_judging(battles: Battles) -> Check:
-    judges = {_plain(j) for j in (*battles.games["judge"].unique(), *battles.ratings["judge"].unique()) if j}
+    named = {str(j) for j in (*battles.games["judge"].unique(), *battles.ratings["judge"].unique()) if j}
+    # A run of auditkit names protocol and model: "arena-hard-v2.0 (openai/gpt-4.1)".
+    models = {hit[1] for judge in named if (hit := _MODEL.search(judge))}
+    judges = {_plain(j) for j in (*named, *models, *(model.rpartition("/")[2] for model in models))}
     if not judges:
         return _unmeasured("H10", "self-judging: the judge is not recorded")
     own = frozenset(m for m in battles.models if _plain(m) in judges)

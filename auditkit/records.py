@@ -103,7 +103,6 @@ class Benchmark:
 
     `subject` says what the recording is about: submissions to a leaderboard, or a judge measured on
     pairs with a known answer (LLMBar, JudgeBench). `baselines` is empty where every model met every other.
-    `pairing` is how positions were used: both orders of each pair, one order, or not recorded.
     """
 
     name: str
@@ -178,6 +177,8 @@ class Battles:
     #: The same benchmark under attack: a recording whose `suite` is set and whose variants name the attacks.
     attacked: Battles | None = None
     suite: AttackSuite | None = None
+    #: The judges' files (TOML text, `auditkit.judging.spec`), as far as the recording holds them.
+    judges: tuple[str, ...] = ()
 
     @classmethod
     def build(
@@ -194,6 +195,7 @@ class Battles:
         notes: Iterable[Note] = (),
         beside: Mapping[str, Path] | None = None,
         judge_check: Battles | None = None,
+        judges: Iterable[str] = (),
     ) -> Battles:
         """Check the tables once, where they enter, and return the recording.
 
@@ -212,6 +214,7 @@ class Battles:
             tuple(notes),
             dict(beside or {}),
             judge_check,
+            judges=tuple(judges),
         )
         battles._check()
         return battles
@@ -352,6 +355,7 @@ class Battles:
             notes=[n for p in parts for n in p.notes],
             beside={k: v for p in reversed(parts) for k, v in p.beside.items()},
             judge_check=Battles.concat(list(checks.values())) if checks else None,
+            judges=dict.fromkeys(j for p in parts for j in p.judges),
         )
 
 

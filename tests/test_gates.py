@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 from auditkit.gates import Check, check_gates
+from auditkit.judging.spec import JudgeSpec, Label, MessageTemplate, Template, Verdict, load_judge, to_toml
 from auditkit.records import GAME_COLUMNS, Battles, Benchmark, Gate, frame
 
 
@@ -94,3 +96,50 @@ def test_repeated_games_are_not_denied(simulate: Callable[..., Battles]) -> None
     assert "repeat" not in _gate(battles, "H7").gate.evidence
     twice = replace(battles, games=pd.concat([battles.games, battles.games], ignore_index=True))
     assert f"{len(battles.games)} games repeat" in _gate(twice, "H7").gate.evidence
+
+
+OPEN = JudgeSpec(
+    "open", "Open", "made for a test", "pairwise", Verdict("ah_v2", {"A>B": Label(1.0), "B>A": Label(0.0)}),
+    (Template((MessageTemplate("user", "Q:\n{QUESTION}\n#1#\n{ANSWER_A}\n#2#\n{ANSWER_B}\n#3#"),)),), rendering="str_format",
+)  # fmt: skip
+
+
+def test_a_recorded_judge_is_tried(simulate: Callable[..., Battles]) -> None:
+    """With the judge's file, H1-H4 and H12 are measured: proved for ours, open where the file leaves them open."""
+    battles = simulate({"m": 0.0}, prompts=10)
+    ours = replace(battles, judges=(to_toml(load_judge("arena-hard-v2.0")),))
+    found = {c.gate.gate: c for c in check_gates(ours)}
+    assert list(found) == [f"H{i}" for i in range(1, 13)]
+    assert {found[g].gate.status for g in ("H1", "H2", "H3", "H4", "H12")} == {"pass"}
+    assert {found[g].gate.kind for g in ("H1", "H2", "H3", "H4")} == {"proved"}
+    theirs = {c.gate.gate: c for c in check_gates(replace(battles, judges=(to_toml(OPEN),)))}
+    assert {g for g, c in theirs.items() if c.gate.status == "fail"} == {"H2", "H3"}
+    assert theirs["H2"].touches is None
+    assert "'Q:'" in theirs["H2"].gate.evidence
+
+
+def test_of_several_judges_the_worst_counts(simulate: Callable[..., Battles]) -> None:
+    """One open judge among several opens the score; a file that cannot be read leaves its gates unmeasured."""
+    battles = simulate({"m": 0.0}, prompts=10)
+    ours, theirs = to_toml(load_judge("arena-hard-v2.0")), to_toml(OPEN)
+    both = replace(battles, judges=(ours, theirs, ours))
+    assert _gate(both, "H2").gate.status == "fail"
+    assert _gate(both, "H1").gate.status == "pass"
+    unreadable = _gate(replace(battles, judges=(ours, "schema = 'auditkit.judge/9'")), "H2").gate
+    assert unreadable.status == "not_measured"
+    assert "cannot be read" in unreadable.evidence
+
+
+@pytest.mark.parametrize(
+    ("judge", "fails"),
+    [
+        ("arena-hard-v2.0 (openai/gpt-4.1)", True), ("pairs (openai/GPT-4.1)", True), ("gpt-4.1", True),
+        ("gpt-4.1 (openai/other)", False), ("x (openai/gpt-4.1-mini)", False), ("(strange", False),
+    ],
+)  # fmt: skip
+def test_a_runs_judge_is_known_by_its_model(simulate: Callable[..., Battles], judge: str, fails: bool) -> None:
+    """A run names protocol and model; the submission that is that model judges itself."""
+    battles = simulate({"gpt-4.1": 0.0, "other-model": 0.0}, prompts=10)
+    check = _gate(replace(battles, games=battles.games.assign(judge=judge)), "H10")
+    assert check.gate.status == ("fail" if fails else "pass")
+    assert check.touches == (frozenset({"gpt-4.1"}) if fails else None)

@@ -10,6 +10,8 @@ import pytest
 import auditkit
 from auditkit.errors import AuditkitError, InputError, UsageError
 from auditkit.formats import run_folder
+from auditkit.gates import check_gates
+from auditkit.judging.spec import load_judge
 from auditkit.judging.store import Store
 from auditkit.run import dry_run, run
 
@@ -154,3 +156,16 @@ def test_one_models_name_at_two_addresses_is_refused(spec: Path, tmp_path: Path)
         run(spec, out=tmp_path / "run")
     changed(spec, "127.0.0.1:10/", "127.0.0.1:9/")
     assert dry_run(spec, out=tmp_path / "run").calls > 0
+
+
+def test_the_judge_is_kept_with_the_run_and_its_gates_are_measured(spec: Path, tmp_path: Path) -> None:
+    """What decided the verdicts, with the run's own parameters, is in the folder; an audit tries to break it."""
+    changed(spec, 'model = "openai/judge"', 'model = "simulated/honest"\nparams = { temperature = 0.5 }')
+    changed(spec, f'base_url = "{NOWHERE}"', "")
+    done = run(spec, out=tmp_path / "run")
+    assert done.complete
+    judge = load_judge(done.folder / "judge.toml")
+    assert (judge.name, judge.params["temperature"]) == ("arena-hard-v2.0", 0.5)
+    gates = {check.gate.gate: check.gate for check in check_gates(run_folder.read(done.folder))}
+    assert {gates[g].status for g in ("H1", "H2", "H3", "H4", "H12")} == {"pass"}
+    assert {gates[g].kind for g in ("H1", "H2", "H3", "H4")} == {"proved"}

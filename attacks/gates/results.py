@@ -109,9 +109,7 @@ class GateResult:
         evidence = self.statement
         if self.counterexample is not None:
             what, text = self.counterexample.given[0]
-            evidence += (
-                f"; smallest counterexample: {what} {quoted(text, _EVIDENCE)}, found {self.counterexample.found}"
-            )
+            evidence += f"; smallest counterexample: {what}: {quoted(text, _EVIDENCE)}"
         if self.status == "pass" and self.cases:
             evidence += f" ({self.cases} fuzz cases agree)" if self.kind == "proved" else f" ({self.cases} fuzz cases)"
         return Gate(self.gate, self.status, self.kind, evidence)

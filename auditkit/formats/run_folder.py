@@ -10,6 +10,9 @@ A sub-folder ``judge_check`` is itself such a folder, with ``subject = "judge"``
 answer. It becomes the recording's `Battles.judge_check`. A sub-folder ``attacks`` is another, with the games of
 attacks by variant and a file ``suite.json`` that says what was declared: the recording's `Battles.attacked`.
 
+The judge's file is ``judge.toml`` (of several judges the others ``judge-2.toml`` …); ``judges`` in ``run.toml`` holds
+the files' hashes, and a file of another hash is noted and not used. They become `Battles.judges`.
+
 Where ``run.toml`` has a line ``tables = "tables-…"``, the tables lie in that folder beside it: `publish` writes a new
 one and then replaces ``run.toml``, so that a reader, and a crash, meet the old recording or the new one and no mixture.
 """
@@ -25,7 +28,7 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -71,9 +74,12 @@ _TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "notes": _NOTE_COLUMNS,
 }
 _PLAIN: Final[Mapping[str, set[type]]] = {"str": {str}, "int64": {int}, "float64": {float, type(None)}}
+_ROWS: Final = 2_000
 _MAX_RUN: Final = 1 << 20
 _SUITE: Final = "suite.json"
 _MAX_SUITE: Final = 64 << 20
+_MAX_JUDGE: Final = 4 << 20
+_MOST_JUDGES: Final = 16
 _TABLES_FOLDER: Final = re.compile(r"tables-[0-9a-f]{16}")
 Subject = Literal["submissions", "judge"]
 
@@ -95,8 +101,8 @@ def _field(table: Mapping[str, object], name: str, kind: type, default: object, 
     return _io.clean(value) if isinstance(value, str) else value
 
 
-def _run(path: Path) -> tuple[Benchmark, Path]:
-    """Return what ``run.toml`` says: the benchmark, and the folder that holds the tables."""
+def _run(path: Path) -> tuple[Benchmark, Path, list[str]]:
+    """Return what ``run.toml`` says: the benchmark, the folder that holds the tables, the hashes of the judges' files."""
     with _io.open_file(path) as handle:
         raw = handle.read(_MAX_RUN + 1)
     if len(raw) > _MAX_RUN:
@@ -120,6 +126,9 @@ def _run(path: Path) -> tuple[Benchmark, Path]:
     tables = _field(content, "tables", str, "", path)
     if tables and not _TABLES_FOLDER.fullmatch(tables):
         raise InputError("field 'tables': expected the name of a folder of tables", path=path)
+    judges = _field(content, "judges", list, [], path)
+    if len(judges) > _MOST_JUDGES or not all(isinstance(digest, str) for digest in judges):
+        raise InputError(f"field 'judges': expected at most {_MOST_JUDGES} hashes", path=path)
     benchmark = Benchmark(
         _field(table, "name", str, "", path),
         version=_field(table, "version", str, "", path),
@@ -129,7 +138,7 @@ def _run(path: Path) -> tuple[Benchmark, Path]:
         subject=cast(Subject, subject),
         simulated=_field(table, "simulated", bool, False, path),
     )
-    return benchmark, path.parent / tables
+    return benchmark, path.parent / tables, judges
 
 
 def _whole(record: dict[str, object], name: str, path: Path, where: str) -> int:
@@ -224,7 +233,8 @@ def _with_attacks(battles: Battles, folder: Path) -> Battles:
 
 
 def _read(run: Path) -> Battles:
-    benchmark, folder = _run(run)
+    benchmark, folder, hashes = _run(run)
+    judges, lost = _judges(run.parent, hashes)
     tables: dict[str, pd.DataFrame] = {}
     inputs = [_io.fingerprint(run, 1)]
     for name, columns in _TABLES.items():
@@ -244,8 +254,32 @@ def _read(run: Path) -> Battles:
         tables=tables["counts"],
         dropped=tables["dropped"],
         inputs=inputs,
-        notes=[Note(**{str(k): v for k, v in row.items()}) for row in tables["notes"].to_dict("records")],
+        notes=[*(Note(**{str(k): v for k, v in row.items()}) for row in tables["notes"].to_dict("records")), *lost],
+        judges=judges,
     )
+
+
+def _judge_file(number: int) -> str:
+    return f"judge-{number}.toml" if number > 1 else "judge.toml"
+
+
+def _judges(folder: Path, hashes: Sequence[str]) -> tuple[list[str], list[Note]]:
+    """Return the judges' files that are those of the run, and a note for each that is not."""
+    judges, lost = [], []
+    for number, digest in enumerate(hashes, 1):
+        path = folder / _judge_file(number)
+        try:
+            with _io.open_file(path) as handle:
+                raw = handle.read(_MAX_JUDGE + 1)
+            text = raw.decode("utf-8") if hashlib.sha256(raw).hexdigest() == digest else None
+        except (InputError, UnicodeDecodeError):
+            text = None
+        if text is None:
+            what = "the judge's file is missing, or is not the one of this run: its gates are not measured"
+            lost.append(Note("judge_changed", what, path=str(path)))
+        else:
+            judges.append(text)
+    return judges, lost
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
@@ -256,11 +290,17 @@ def _quoted(text: str) -> str:
     return json.dumps(_io.clean(text), ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
-def _toml(benchmark: Benchmark, tables: str = "") -> str:
+def _hashes(battles: Battles) -> str:
+    digests = ", ".join(f'"{hashlib.sha256(text.encode()).hexdigest()}"' for text in battles.judges)
+    return f"judges = [{digests}]\n" if digests else ""
+
+
+def _toml(battles: Battles, tables: str = "") -> str:
+    benchmark = battles.benchmark
     baselines = ", ".join(map(_quoted, sorted(benchmark.baselines)))
     where = f"tables = {_quoted(tables)}\n" if tables else ""
     return (
-        f"schema = {_quoted(SCHEMA)}\n{where}\n[benchmark]\n"
+        f"schema = {_quoted(SCHEMA)}\n{where}{_hashes(battles)}\n[benchmark]\n"
         f"name = {_quoted(benchmark.name)}\n"
         f"version = {_quoted(benchmark.version)}\n"
         f"format = {_quoted(benchmark.format)}\n"
@@ -271,19 +311,19 @@ def _toml(benchmark: Benchmark, tables: str = "") -> str:
     )
 
 
-def _lines(table: pd.DataFrame, columns: Mapping[str, str]) -> list[str]:
-    values = []
-    for name, kind in columns.items():
-        column = table[name].tolist()
-        values.append([None if math.isnan(v) else v for v in column] if kind == "float64" else column)
+def _lines(table: pd.DataFrame, columns: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line a row, so that a large table is never whole in memory as text."""
     names = list(columns)
-    return [
-        json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, allow_nan=False) + "\n"
-        for row in zip(*values, strict=True)
-    ]
+    for start in range(0, len(table), _ROWS):
+        values = []
+        for name, kind in columns.items():
+            column = table[name].iloc[start : start + _ROWS].tolist()
+            values.append([None if math.isnan(v) else v for v in column] if kind == "float64" else column)
+        for row in zip(*values, strict=True):
+            yield json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _files(battles: Battles) -> Iterator[tuple[str, list[str]]]:
+def _files(battles: Battles) -> Iterator[tuple[str, Iterator[str]]]:
     """Yield the name and the lines of every table that has rows."""
     notes = frame(_NOTE_COLUMNS, {name: [getattr(note, name) for note in battles.notes] for name in _NOTE_COLUMNS})
     tables = {
@@ -298,12 +338,14 @@ def _files(battles: Battles) -> Iterator[tuple[str, list[str]]]:
 def write(battles: Battles, path: Path) -> None:
     """Write a run folder; a table without rows gets no file. Equal recordings give equal bytes."""
     path.mkdir(parents=True, exist_ok=True)
-    (path / _RUN).write_text(_toml(battles.benchmark), encoding="utf-8", newline="\n")
+    (path / _RUN).write_text(_toml(battles), encoding="utf-8", newline="\n")
     for name, lines in _files(battles):
         with (path / name).open("w", encoding="utf-8", newline="\n") as handle:
             handle.writelines(lines)
     if battles.judge_check is not None:
         write(battles.judge_check, path / JUDGE_CHECK)
+    for number, text in enumerate(battles.judges, 1):
+        (path / _judge_file(number)).write_text(text, encoding="utf-8", newline="\n")
     if battles.attacked is not None:
         write(battles.attacked, path / ATTACKS)
     if battles.suite is not None:
@@ -346,7 +388,9 @@ def publish(battles: Battles, path: Path, record: str = "") -> None:
             tables = f"tables-{digest.hexdigest()[:16]}"
             if not (path / tables).exists():
                 scratch.replace(path / tables)
-            _replace(path / _RUN, _toml(battles.benchmark, tables) + record)
+            for number, text in enumerate(battles.judges, 1):
+                _replace(path / _judge_file(number), text)
+            _replace(path / _RUN, _toml(battles, tables) + record)
             for old in path.glob("tables-*"):
                 if old.name != tables and _TABLES_FOLDER.fullmatch(old.name):
                     shutil.rmtree(old, ignore_errors=True)

@@ -1,30 +1,25 @@
 """The battles table of a run, derived from its store, and the record of how it was made.
 
-Repeated games carry the variant ``repeat-1``, ``repeat-2`` …: they measure the judge's noise and are no part of a
-score. A game that the provider refuses for good is a game without an outcome; one that failed for now is missing.
+A game that the provider refuses for good is a game without an outcome; one that failed for now is missing.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from sys import intern
-from typing import Final
 
 from auditkit.judging.engine import Played
 from auditkit.judging.plan import Contest
 from auditkit.judging.resolve import Work
-from auditkit.judging.store import Game, Rating, Store
+from auditkit.judging.spec import to_toml
+from auditkit.judging.store import Store
 from auditkit.judging.store.redaction import without_secrets
+from auditkit.judging.verdict_tables import Verdicts, answers_of, games_table, noise_of, ratings_table, verdicts_of
 from auditkit.records import (
-    ANSWER_COLUMNS,
     DROPPED_COLUMNS,
-    GAME_COLUMNS,
     PROMPT_COLUMNS,
-    RATING_COLUMNS,
     Battles,
     Benchmark,
     Note,
@@ -32,9 +27,6 @@ from auditkit.records import (
 )
 
 __all__ = ["battles_of", "record_of_run", "run_name"]
-
-_PLACES: Final = {"model_first": 0, "model_second": 1, "unknown": 2}
-_NAN: Final = float("nan")
 
 
 def run_name(name: str, contest: Contest, model: str) -> str:
@@ -67,76 +59,21 @@ def battles_of(
         played: What this start of the run came to.
         missing: ``(prompt id, model, reason)`` of answers that there are not.
     """
-    place = {prompt.id: k for k, prompt in enumerate(contest.prompts)}
-    rank = {model: k for k, model in enumerate(contest.models)}
-    answers, at = _answer_rows(contest)
-    games: list[tuple[object, ...]] = []
-    ratings: list[tuple[object, ...]] = []
-    groups: dict[tuple[object, ...], list[float]] = {}
-    # Rows with shared names, not records: there may be very many.
-    for record in _stored(store, runs, contest):
-        prompt, model = intern(record.prompt_id), intern(record.model)
-        own = at.get((model, prompt, record.turn), -1)
-        if isinstance(record, Game):
-            value, order = record.outcome, intern(record.order)
-            games.append((
-                prompt, model, intern(record.opponent), intern(record.judge), order, intern(record.label), value,
-                record.weight, _variant(record.sample), record.turn, record.gold, own,
-                at.get((record.opponent, prompt, record.turn), -1),
-            ))  # fmt: skip
-        else:
-            value, order = record.score, "unknown"
-            if not record.sample:
-                ratings.append((prompt, model, intern(record.judge), record.turn, value, own))
-        if contest.repeats > 1 and not math.isnan(value):
-            groups.setdefault((prompt, model, order, record.turn), []).append(value)
-    if not (games or ratings):
+    verdicts = verdicts_of(contest, store, runs.values(), [task for task, _ in played.rejected])
+    if not verdicts.stored:
         return None
-    for task, _ in played.rejected:
-        own = at[task.model, task.prompt.id, task.turn]
-        if task.opponent:
-            games.append((
-                task.prompt.id, task.model, task.opponent, contest.judge_name, task.order, "", _NAN, 1.0,
-                _variant(task.sample), task.turn, _NAN, own, at[task.opponent, task.prompt.id, task.turn],
-            ))  # fmt: skip
-        elif not task.sample:
-            ratings.append((task.prompt.id, task.model, contest.judge_name, task.turn, _NAN, own))
-    # In the plan's order, whichever came back first.
-    games.sort(key=lambda g: (place[g[0]], rank[g[1]], g[9], _PLACES[g[4]], len(str(g[8])), g[8]))  # type: ignore[index]
-    ratings.sort(key=lambda r: (place[r[0]], rank[r[1]], r[3]))  # type: ignore[index]
+    answers = answers_of(contest)
+    pairwise = contest.judge.pairwise
     return Battles.build(
         benchmark,
-        games=_table(GAME_COLUMNS, games),
-        answers=_table(ANSWER_COLUMNS, answers),
+        games=games_table(verdicts, answers) if pairwise else None,
+        answers=answers.table,
         prompts=_table(PROMPT_COLUMNS, [(p.id, p.text, p.category, p.cluster, p.language) for p in contest.prompts]),
-        ratings=_table(RATING_COLUMNS, ratings),
+        ratings=None if pairwise else ratings_table(verdicts, answers),
         dropped=_table(DROPPED_COLUMNS, [(key, model, "no_answer", reason) for key, model, reason in missing]),
-        notes=[*_notes(contest, played), *_noise(groups.values())],
+        notes=[*_notes(contest, played), *_noise(contest, verdicts)],
+        judges=(to_toml(contest.judge),),
     )
-
-
-def _variant(sample: int) -> str:
-    return f"repeat-{sample}" if sample else ""
-
-
-def _answer_rows(contest: Contest) -> tuple[list[tuple[object, ...]], dict[tuple[str, str, int], int]]:
-    """Return the rows of the answers table, and the row of each model, prompt and turn."""
-    rows: list[tuple[object, ...]] = []
-    at: dict[tuple[str, str, int], int] = {}
-    for name, answers in contest.answers.items():
-        for prompt_id, answer in answers.items():
-            for turn, text in enumerate(answer.turns, 1):
-                last = turn == len(answer.turns)
-                at[name, prompt_id, turn] = len(rows)
-                rows.append(
-                    (prompt_id, name, turn, text, answer.trace if last else "", answer.finish if last else "", "")
-                )
-    return rows, at
-
-
-def _stored(store: Store, runs: Mapping[str, str], contest: Contest) -> Iterator[Game | Rating]:
-    for run in runs.values():
-        yield from store.games(run) if contest.judge.pairwise else store.ratings(run)
 
 
 def _notes(contest: Contest, played: Played) -> Iterator[Note]:
@@ -157,19 +94,16 @@ def _notes(contest: Contest, played: Played) -> Iterator[Note]:
         yield Note("identical", f"pairs of equal answers; {how}", same)
 
 
-def _noise(groups: Iterable[list[float]]) -> Iterator[Note]:
+def _noise(contest: Contest, verdicts: Verdicts) -> Iterator[Note]:
     """Yield the judge's noise: how far verdicts on one and the same request differ."""
-    repeated = [values for values in groups if len(values) > 1]
-    if not repeated:
-        return
-    changed = sum(min(values) != max(values) for values in repeated)
-    spread = [sum((v - sum(values) / len(values)) ** 2 for v in values) / (len(values) - 1) for values in repeated]
-    yield Note(
-        "judge_noise",
-        f"games asked more than once; the verdict changed in {100 * changed / len(repeated):.1f}% of them, "
-        f"standard deviation of one verdict {math.sqrt(sum(spread) / len(spread)):.3f}",
-        len(repeated),
-    )
+    noise = noise_of(verdicts) if contest.repeats > 1 else None
+    if noise is not None:
+        yield Note(
+            "judge_noise",
+            f"games asked more than once; the verdict changed in {100 * noise.changed:.1f}% of them, "
+            f"standard deviation of one verdict {noise.sd:.3f}",
+            noise.n,
+        )
 
 
 # --- the record of the run ------------------------------------------------------------------------------------------

@@ -82,6 +82,74 @@ def test_import_writes_a_file_that_check_accepts(shared_data: Path, tmp_path: Pa
     assert (result.exit_code, result.stderr.count("auditkit:")) == (2, 1)
 
 
+OPEN = """
+schema = "auditkit.judge/1"
+name = "open"
+title = "Renders as WildBench does"
+source = "made for a test"
+mode = "single"
+rendering = "wildbench"
+missing = "bound"
+
+[verdict]
+parser = "labels"
+scale = [1, 9]
+
+[[templates]]
+[[templates.messages]]
+role = "user"
+text = "(q)\\n{$user_query}\\n(a)\\n{$model_output}\\n(/a)\\n(c)\\n{$checklist}\\n(/c)\\nEnd with \\u001b[[5]]."
+"""
+
+
+def test_check_tries_the_gates_on_request(tmp_path: Path) -> None:
+    """Without --gates a usable file is fine; with them an open one is exit code 1, shown and mended within 80 columns."""
+    file = tmp_path / "open.toml"
+    file.write_text(OPEN)
+    assert _run("check", file).exit_code == 0
+    result = _run("check", file, "--gates", "--cases", 20)
+    assert result.exit_code == 1
+    table, _, failures = result.stdout.partition("H1 fails:")
+    assert "not measured" in table
+    assert "the answer: {$checklist}\n" in failures
+    assert "  mend:" in failures
+    assert "2 of 12 gates fail" in failures.splitlines()[-1]
+    assert "\x1b" not in result.stdout
+    shown = result.stdout.partition("sha256:")[2].partition("\n")[2]
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_gates_as_json_hold_every_text_whole(tmp_path: Path) -> None:
+    """The same results, the rendered prompt included; the exit code says the same."""
+    file = tmp_path / "open.toml"
+    file.write_text(OPEN)
+    result = _run("check", file, "--gates", "--cases", 20, "--json")
+    assert result.exit_code == 1
+    gates = {gate["gate"]: gate for gate in json.loads(result.stdout)["gates"]}
+    assert len(gates) == 12
+    assert {g for g, found in gates.items() if found["status"] == "fail"} == {"H1", "H2"}
+    example = gates["H1"]["counterexample"]
+    assert example["given"] == [["the answer", "{$checklist}"]]
+    assert example["prompt"].startswith("(q)\n")
+    assert "gates" not in json.loads(_run("check", file, "--json").stdout)
+
+
+def test_check_takes_an_installed_judge_and_prompts(tmp_path: Path) -> None:
+    """Ours hold; a file of prompts is used, and a file that is none is one line."""
+    result = _run("check", "mt-bench-pairwise", "--gates", "--cases", 10)
+    assert result.exit_code == 0
+    assert "holds, proved" in result.stdout
+    assert "0 of 12 gates fail, 11 hold, 1 not measured" in result.stdout
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt": "How old is the moon?"}\n')
+    file = tmp_path / "open.toml"
+    file.write_text(OPEN)
+    assert "moon" in _run("check", file, "--gates", "--cases", 0, "--prompts", prompts, "--json").stdout
+    result = _run("check", file, "--gates", "--prompts", tmp_path / "no.jsonl")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert _run("check", "no-such-judge").exit_code == 2
+
+
 @pytest.mark.parametrize(
     "args", [("--help",), ("list", "--help"), ("show", "--help"), ("check", "--help"), ("import", "--help")]
 )

@@ -181,3 +181,42 @@ def test_folder_without_judgments(tmp_path: Path) -> None:
     (tmp_path / "games.jsonl").unlink()
     with pytest.raises(InputError, match="no judgments"):
         run_folder.read(tmp_path)
+
+
+def test_the_judges_files_are_kept_with_the_recording(tmp_path: Path) -> None:
+    """Written, published and read back equal; joined parts of one run hold their judge once."""
+    battles = replace(small(), judges=("a = 1\n", 'b = "ä"\n'))
+    run_folder.write(battles, tmp_path / "a")
+    run_folder.publish(battles, tmp_path / "b")
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        assert (folder / "judge.toml").read_text(encoding="utf-8") == "a = 1\n"
+        assert (folder / "judge-2.toml").read_text(encoding="utf-8") == 'b = "ä"\n'
+        assert run_folder.read(folder).judges == battles.judges
+    one = replace(small(), judges=("a = 1\n",))
+    assert Battles.concat([battles, one]).judges == battles.judges
+    run_folder.publish(one, tmp_path / "b")
+    assert run_folder.read(tmp_path / "b").judges == one.judges
+
+
+@pytest.mark.parametrize("change", ["edited", "removed", "not UTF-8"])
+def test_a_judges_file_that_is_not_the_runs_is_not_used(tmp_path: Path, change: str) -> None:
+    """It is noted, and the recording is read all the same."""
+    run_folder.write(replace(small(), judges=("a = 1\n",)), tmp_path)
+    file = tmp_path / "judge.toml"
+    if change == "removed":
+        file.unlink()
+    else:
+        file.write_bytes(b"a = 2\n" if change == "edited" else b"\xff")
+    read = run_folder.read(tmp_path)
+    assert read.judges == ()
+    assert [(note.kind, note.path) for note in read.notes] == [("judge_changed", str(file))]
+
+
+@pytest.mark.parametrize("judges", ["3", '["a", 1]', str([f"{k}" for k in range(99)])])
+def test_hashes_of_judges_are_checked(tmp_path: Path, judges: str) -> None:
+    """Anything but a short list of texts is refused, naming the field."""
+    run_folder.write(small(), tmp_path)
+    run = tmp_path / "run.toml"
+    run.write_text(run.read_text().replace("\n\n[benchmark]", f"\njudges = {judges}\n\n[benchmark]"))
+    with pytest.raises(InputError, match="judges"):
+        run_folder.read(tmp_path)
