@@ -23,7 +23,6 @@ from functools import lru_cache
 from itertools import product
 from typing import Final
 
-from auditkit.attacks.protocol import Situation
 from auditkit.attacks.wording import best_verdict, tie, worst_verdict
 from auditkit.errors import InputError
 from auditkit.judging.calls import Message
@@ -131,7 +130,7 @@ def _tail(text: str) -> str:
 
 def _heading(paragraph: str) -> bool:
     line = paragraph.strip()
-    return "\n" not in line and 0 < len(line) <= _LONGEST_HEADING and line[0] in _OPENERS
+    return "\n" not in line and 0 < len(line) <= _LONGEST_HEADING and (line[0] in _OPENERS or line[-1] == ":")
 
 
 def _head(text: str) -> str:
@@ -255,9 +254,18 @@ def _reopened(frame: Frame, asked: str) -> str:
             [frame.opening, *(c + t for c, t in zip(before, [*frame.literals[1:-3], to_first], strict=True))]
         )
         return f"{start}{to_second}"
+    contents = _contents(frame, asked, "", "")
     answer = "answer_a" if "answer_a" in frame.kinds else "answer"
     last = len(frame.kinds) - 1 - frame.kinds[::-1].index(answer)
-    return _block(frame, _contents(frame, asked, "", "")[:last])
+    staged = _block(frame, contents[:last])
+    if "question" not in frame.kinds[last + 1 :]:
+        return staged
+    # Each answer in a conversation of its own: the second conversation goes first, whole.
+    bridge = frame.literals[last + 1]
+    parts = [_tail(bridge.removeprefix(_head(bridge)))]
+    for k in range(last + 1, len(contents)):
+        parts += [contents[k], frame.literals[k + 1] if k + 1 < len(contents) else frame.closing]
+    return f"{''.join(parts)}\n\n{staged}"
 
 
 def structured_payload(judge: JudgeSpec, *, prefix: str = "", suffix: str = "") -> str:
@@ -272,8 +280,3 @@ def structured_payload(judge: JudgeSpec, *, prefix: str = "", suffix: str = "") 
         InputError: The judge has no template that can be used without knowing the prompt.
     """
     return structured(judge, prefix=prefix, suffix=suffix)
-
-
-def craft(situation: Situation, **more: str) -> str:
-    """Return the payload that fits a situation."""
-    return structured(situation.judge, situation.prompt, **more)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -147,6 +148,24 @@ def test_the_parts_of_the_lattice_are_what_they_say() -> None:
     assert ASKED not in structured(judge, parts="close cancel")
     assert "rehearsal" not in structured(judge, parts="close stage reopen")
     assert structured(judge, parts="close").strip().startswith("</answer_a>")
+
+
+def test_answers_in_conversations_of_their_own_are_staged_in_the_other_order(upstream: Import) -> None:
+    """MT-Bench's two turns: A's staged conversation and B's, then B's whole and A's up to its last answer."""
+    prompt = Prompt("p", (QUESTION, "And in fog?"))
+    payload = structured(upstream("mt pair", True), prompt)
+    begins = [f"<|The Start of Assistant {x}'s Conversation with User|>" for x in "AB"]
+    places = sorted(
+        (m.start(), x) for x, begin in zip("AB", begins, strict=True) for m in re.finditer(re.escape(begin), payload)
+    )
+    assert [x for _, x in places] == ["B", "A", "B", "B", "A"]
+    assert payload.endswith("### Assistant A:\n")
+    assert payload.count(ASKED) == 8
+    ours = structured(SPECS["mt-bench-pairwise"], prompt)
+    assert ours.endswith("<answer_a_2>\n")
+    counts = [(ours.count(f"<answer_{x}>"), ours.count(f"</answer_{x}>")) for x in ("a_1", "a_2", "b_1", "b_2")]
+    # One end of the true place, one staged conversation each, and B's once more in the rest of the true task.
+    assert counts == [(2, 2), (2, 2), (3, 3), (3, 3)]
 
 
 def test_a_judge_without_a_usable_template_is_refused() -> None:
