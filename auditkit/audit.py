@@ -22,6 +22,7 @@ from auditkit import policy as verdicts
 from auditkit.attacks.detect import detect
 from auditkit.controls import missing_bounds
 from auditkit.errors import AuditkitError, Undefined, UsageError, printable
+from auditkit.gaming import gameability_of, gaming_of, suite_floor
 from auditkit.gates import Check, check_gates
 from auditkit.records import (
     Battles,
@@ -38,8 +39,7 @@ from auditkit.reports.report import (
     SCHEMA,
     BenchmarkInfo,
     Bounds,
-    Gameability,
-    Grade,
+    Cost,
     JudgeInfo,
     Method,
     NullFloor,
@@ -61,11 +61,6 @@ Progress = Callable[[str, int, int], None]
 
 #: An answer given to at least this share of the prompts makes a submission a constant one: a null floor.
 CONSTANT_SHARE: Final = 0.5
-_UNMEASURED: Final = (
-    "attacks on this judge (a recording holds only the answers that were judged)",
-    "rank uplift under attack",
-    "cost to the top in judge calls",
-)
 
 
 def _quiet(stage: str, done: int, total: int) -> None:
@@ -135,7 +130,7 @@ def audit_battles(
     return Report(
         schema=SCHEMA,
         auditkit=version("judge-auditkit"),
-        created=_created(),
+        created=created(),
         seed=settings.seed,
         benchmark=_benchmark(battles),
         judge=_judge(battles, worth),
@@ -153,7 +148,7 @@ def exit_code(report: Report) -> int:
     return 1 if "rejected" in found else 3 if "not_certifiable" in found else 0
 
 
-def _created() -> str:
+def created() -> str:
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     now = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
     return now.isoformat(timespec="seconds")
@@ -209,7 +204,9 @@ def _submissions(
         by_model.setdefault(score.model, []).append(score)
     usable = _usable_prompts(battles)
     nulls = _null_floors(battles, settings)
-    floor = max(nulls.values(), key=lambda f: f.estimate or 0.0, default=None)
+    gaming = gaming_of(battles, settings)
+    played = None if gaming is None else suite_floor(gaming)
+    floor = max([*nulls.values(), *([played] if played else [])], key=lambda f: f.estimate or 0.0, default=None)
     median = _median_honest(by_model, nulls)
     reports = []
     for model in battles.models:
@@ -251,9 +248,10 @@ def _submissions(
                 ),
                 style=tuple(findings.style.get(model, ())),
                 detectors=tuple(case.detections),
-                attacks=(),
+                attacks=() if gaming is None else gaming.result.attacks,
                 null_floor=null_floor,
-                gameability=_gameability(scores, floor, median, case),
+                gameability=gameability_of(scores, floor, median, case.gates, gaming),
+                cost=Cost() if gaming is None else gaming.cost,
             )
         )
     listed = [r.model for r in reports if r.verdict != "rejected"]
@@ -327,27 +325,6 @@ def _median_honest(scores: Mapping[str, Sequence[Score]], nulls: Iterable[str]) 
         if s.control == "raw" and s.estimate is not None
     ]  # fmt: skip
     return float(np.median(raw)) if raw else None
-
-
-def _gameability(
-    scores: Sequence[Score], floor: NullFloor | None, median: float | None, case: verdicts.Case
-) -> Gameability:
-    """Grade by what a recording can show: a failed gate or a constant answer above the field makes a score voidable."""
-    lower = floor.ci[0] if floor is not None and floor.ci is not None else None
-    voidable = any(g.status == "fail" for g in case.gates) or (
-        lower is not None and median is not None and lower > median
-    )
-    grade: Grade = "voidable" if voidable else "gameable" if lower is not None and lower > 0 else "unresolved"
-    known = floor is not None and lower is not None
-    return Gameability(
-        grade=grade,
-        points=lower if known else None,
-        ci=floor.ci if known and floor is not None else None,
-        attack=floor.attack if known and floor is not None else "",
-        control_spread=verdicts.spread(scores),
-        suite="constant answers found in the recording" if known else "",
-        not_measured=_UNMEASURED,
-    )
 
 
 def _ranks(

@@ -26,7 +26,7 @@ from auditkit.reports.report import JudgeInfo, Reason, Report, SubmissionReport
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render", "report_fragment", "submission_fragment"]
+__all__ = ["environment", "page_policy", "page_text", "render", "report_fragment", "submission_fragment"]
 
 #: How many of each are shown; the rest is counted and stands in report.json.
 _MOST_NOTES: Final = 60
@@ -39,16 +39,22 @@ _ORDER: Final = {control: i for i, control in enumerate(wording.CONTROLS)}
 _SUBSETS: Final = ("length_matched",)
 
 
-def _file(name: str) -> str:
+def page_text(name: str) -> str:
+    """Return the text of one of our own templates, style sheets or scripts."""
     return files("auditkit.reports").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return what renders every page: everything is escaped, and a name that is not there is an error."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     env = Environment(
-        loader=FunctionLoader(_file), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(page_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     env.globals.update(w=wording, charts=charts, most_quotes=_MOST_QUOTES)
     return env
@@ -56,6 +62,11 @@ def _environment() -> Environment:
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def page_policy(css: str, js: str) -> str:
+    """Return the Content-Security-Policy of a page: our own style sheet and script, by hash, and nothing else."""
+    return f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(js)}; base-uri 'none'; form-action 'none'"
 
 
 # --- what the templates show of one submission ----------------------------------------------------------------------
@@ -368,10 +379,10 @@ def render(report: Report) -> str:
 
     The same report gives the same bytes. Long lists of notes, inputs and quotations are cut, and the page says so.
     """
-    css, js = _file("report.css"), _file("report.js")
+    css, js = page_text("report.css"), page_text("report.js")
     judges = _judges(report.judge)
-    policy = f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(js)}; base-uri 'none'; form-action 'none'"
-    return _environment().get_template("report.html.j2").render(
+    policy = page_policy(css, js)
+    return environment().get_template("report.html.j2").render(
         report=report,
         policy=policy,
         css=Markup(css),  # noqa: S704  our own file, hashed above
@@ -388,11 +399,11 @@ def render(report: Report) -> str:
 
 def submission_fragment(submission: SubmissionReport) -> str:
     """Return one submission as a small piece of HTML for a notebook."""
-    return _environment().get_template("fragment.html.j2").render(benchmark="", submissions=[submission])
+    return environment().get_template("fragment.html.j2").render(benchmark="", submissions=[submission])
 
 
 def report_fragment(report: Report) -> str:
     """Return the report as a small piece of HTML for a notebook."""
-    return _environment().get_template("fragment.html.j2").render(
+    return environment().get_template("fragment.html.j2").render(
         benchmark=report.benchmark.name, submissions=report.submissions
     )  # fmt: skip

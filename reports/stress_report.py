@@ -124,10 +124,12 @@ class Change:
 class Defended:
     """One stack of defences: what attacks gain then, what accuracy is left, what it costs; is it on the frontier?
 
-    `uplift` is the largest simultaneous lower bound in points, `ceiling` the upper one; `calls` a pair.
+    `strongest` is the largest uplift seen, in points, `uplift` the largest simultaneous lower bound and `ceiling` the
+    upper one, both at the level that holds for all stacks together; `calls` is a multiple of the undefended judge's.
     """
 
     stack: tuple[str, ...]
+    strongest: float | None
     uplift: float | None
     ceiling: float | None
     attack: str

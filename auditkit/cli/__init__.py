@@ -15,6 +15,7 @@ __all__ = ["Commands", "main"]
 
 #: Command name -> module of this package; the command is the module's attribute `command`.
 _COMMANDS: Final = {
+    "attack": "attack",
     "audit": "audit",
     "certify": "certify",
     "convert": "convert",
@@ -23,6 +24,7 @@ _COMMANDS: Final = {
     "leaderboard": "leaderboard",
     "plugins": "plugins",
     "run": "run",
+    "stress": "stress",
 }
 
 

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from auditkit.registry import Plugin
     from auditkit.reports.report import Report, SubmissionReport
 
-__all__ = ["command_line", "deliver", "leaderboard", "plugin_table", "stored_report", "write_report"]
+__all__ = [
+    "command_line",
+    "console_for",
+    "deliver",
+    "leaderboard",
+    "plugin_table",
+    "stored_report",
+    "table_of",
+    "write_report",
+]
 
 _DEFAULT_OUT: Final = Path("auditkit-report")
 _STYLES: Final = {"certified": "green", "conditional": "yellow", "rejected": "bold red", "not_certifiable": "magenta"}
@@ -81,14 +90,14 @@ def stored_report(paths: Sequence[Path]) -> Report | None:
     return from_json(path.read_bytes(), path=path)
 
 
-def _console() -> Console:
+def console_for() -> Console:
     from rich.console import Console
 
-    console = Console(highlight=False, emoji=False)
-    return console if console.is_terminal else Console(highlight=False, emoji=False, width=80)
+    console = Console(highlight=False, emoji=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=80)
 
 
-def _table(*columns: tuple[str, str]) -> Table:
+def table_of(*columns: tuple[str, str]) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -119,7 +128,7 @@ def _margin(estimate: float | None, ci: tuple[float, float] | None) -> str:
 def _print_report(report: Report) -> None:
     from rich.text import Text
 
-    console = _console()
+    console = console_for()
     b = report.benchmark
     console.print(
         Text(f"{printable(b.name, 60)} {b.version}: {b.prompts} prompts, judge {printable(report.judge.name, 60)}")
@@ -147,7 +156,7 @@ def _print_judge(console: Console, report: Report) -> None:
 
     from auditkit.reports.wording import control_label
 
-    table = _table(("judge", "name"), ("measure", "left"), ("percent [interval]", "right"), ("n", "right"))
+    table = table_of(("judge", "name"), ("measure", "left"), ("percent [interval]", "right"), ("n", "right"))
     for score in report.judge.scores:
         table.add_row(
             Text(printable(score.model, _LONGEST)), control_label(score.control),
@@ -178,7 +187,7 @@ def _print_submission(console: Console, s: SubmissionReport) -> None:
     from auditkit.reports.wording import control_label
 
     console.print(Text(f"{printable(s.model, 60)}: ").append(s.verdict.replace("_", " "), style=_STYLES[s.verdict]))
-    table = _table(("control", "left"), ("score [interval]", "right"), ("n", "right"), ("overlap", "right"))
+    table = table_of(("control", "left"), ("score [interval]", "right"), ("n", "right"), ("overlap", "right"))
     for score in s.scores:
         overlap = "" if score.overlap is None else f"{score.overlap:.0%}"
         table.add_row(control_label(score.control), _interval(score.estimate, score.ci), str(score.n), overlap)
@@ -194,7 +203,7 @@ def _print_submissions(console: Console, report: Report) -> None:
     from auditkit.reports.wording import control_label
 
     raw, held = headline(report)
-    table = _table(
+    table = table_of(
         ("submission", "name"), ("verdict", "word"), ("raw", "right"), ("controlled", "right"), ("rank", "right")
     )
     for _, s in ordered(report, raw):
@@ -242,7 +251,7 @@ def _print_leaderboard(report: Report, by: str) -> None:
 
     from auditkit.reports.leaderboard import ordered
 
-    table = _table(
+    table = table_of(
         ("rank", "right"),
         ("submission", "name"),
         (by.replace("_", " "), "right"),
@@ -259,16 +268,16 @@ def _print_leaderboard(report: Report, by: str) -> None:
             str(raw.rank) if raw else "—",
             Text(s.verdict.replace("_", " "), style=_STYLES[s.verdict]),
         )
-    _console().print(table)
+    console_for().print(table)
 
 
 def plugin_table(found: Sequence[Plugin]) -> None:
     """Print plugins as a table."""
     from rich.text import Text
 
-    table = _table(("group", "left"), ("name", "left"), ("from", "left"), ("what it does", "left"))
+    table = table_of(("group", "left"), ("name", "left"), ("from", "left"), ("what it does", "left"))
     for p in found:
         table.add_row(
             p.group, Text(printable(p.name, 40)), Text(f"{p.distribution} {p.version}"), Text(printable(p.summary, 120))
         )
-    _console().print(table)
+    console_for().print(table)
