@@ -14,6 +14,7 @@ from auditkit.attacked import AttackResult
 from auditkit.attacks.arena import Tally
 from auditkit.attacks.gates import GateResult
 from auditkit.attacks.hardening import HardenedStack
+from auditkit.attacks.probing import Probed
 from auditkit.attacks.results import SuiteResult, score_table
 from auditkit.errors import printable
 from auditkit.judging.spec import JudgeSpec
@@ -31,7 +32,7 @@ from auditkit.reports.stress_report import (
     StressedJudge,
 )
 from auditkit.stats.intervals import clopper_pearson, cluster_mean, wilson
-from auditkit.stats.multiplicity import holm
+from auditkit.stats.multiplicity import benjamini_hochberg, holm
 from auditkit.stats.uplift import paired_uplift
 
 __all__ = ["accuracy_of", "changes_for", "compared", "concluded", "defended", "measures_of"]
@@ -39,6 +40,8 @@ __all__ = ["accuracy_of", "changes_for", "compared", "concluded", "defended", "m
 #: Gates that a single string can break: whatever the judge says is void then.
 _VOIDING: Final = ("H1", "H2", "H3", "H4", "H12")
 _MOST_CHANGES: Final = 12
+#: False discovery rate at which a probe stands out.
+_FDR: Final = 0.10
 
 Array = NDArray[np.float64]
 
@@ -49,7 +52,7 @@ def concluded(
     gates: Sequence[GateResult],
     games: Battles,
     suite: SuiteResult,
-    probes: Sequence[ProbeFinding],
+    probed: Sequence[Probed],
     right: Array | None,
     tally: Tally,
     settings: Settings,
@@ -62,12 +65,13 @@ def concluded(
         gates: Its harness gates.
         games: The recording of the suite: variant "" holds the wrong answers as they are.
         suite: What the suite came to.
-        probes: The bias probes.
+        probed: The bias probes, played.
         right: For a judge that rates one answer: the right answers' outcomes (n,), 0..1; None for one that compares.
         tally: What was asked.
         settings: Level.
     """
     measures = measures_of(games, right, suite, settings)
+    probes = _probes(probed)
     record = games.suite
     assert record is not None  # noqa: S101  it was played with a suite
     not_measured = [(f"gate {g.gate}", g.statement) for g in gates if g.status == "not_measured"]
@@ -89,7 +93,7 @@ def concluded(
         attack=suite.attack,
         undetected_points=suite.undetected_points,
         undetected_attack=suite.undetected_attack,
-        probes=tuple(probes),
+        probes=probes,
         changes=changes_for(gates, measures, suite.attacks, probes),
         suite=record.name,
         calls=tally.calls,
@@ -109,6 +113,22 @@ def _gate(found: GateResult) -> GateFinding:
         given, "" if example is None else example.expected, "" if example is None else printable(example.found, 300),
         () if example is None else example.excerpt(),
     )  # fmt: skip
+
+
+def _probes(probed: Sequence[Probed]) -> tuple[ProbeFinding, ...]:
+    """Return what probes found, with the false discovery rate controlled over all of them."""
+    p = [one.result.p_value if one.result.p_value is not None else math.nan for one in probed]
+    adjusted = np.asarray(benjamini_hochberg(p)).tolist() if p else []
+    found = []
+    for one, q in zip(probed, adjusted, strict=True):
+        r = one.result
+        parts = tuple(Measure(x.name, x.name, x.estimate, x.ci, x.n, "figure", x.note) for x in r.parts)
+        found.append(ProbeFinding(
+            one.probe.id, one.probe.title, r.statistic, r.estimate, r.ci, r.n, r.control, r.control_ci, r.difference,
+            r.difference_ci, r.p_value, None if math.isnan(q) else q, None if math.isnan(q) else q < _FDR, r.sentence,
+            r.mend, one.probe.source, r.note, parts,
+        ))  # fmt: skip
+    return tuple(found)
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
