@@ -172,13 +172,9 @@ def store_of(spec: RunSpec, folder: Path) -> str | Path:
 
 
 def _known(store: Store, name: str, contest: Contest) -> set[str]:
-    known: set[str] = set()
     have = {run.name for run in store.runs()}
-    for model in contest.models:
-        run_of_model = run_name(name, contest, model)
-        if run_of_model in have:
-            known |= store.game_keys(run_of_model) if contest.judge.pairwise else store.rating_keys(run_of_model)
-    return known
+    runs = [run for run in (run_name(name, contest, model) for model in contest.models) if run in have]
+    return store.game_keys(*runs) if contest.judge.pairwise else store.rating_keys(*runs)
 
 
 @dataclass

@@ -230,7 +230,7 @@ def test_a_game_is_identified_by_who_met_whom_how(store: Store) -> None:
     store.put_games("r", [newer])
     assert len(list(store.games("r"))) == 9
     assert store.game_keys("r") == {g.key for g in [base, *others]}
-    assert store.game_keys("r", "sha-2") == {base.key}
+    assert store.game_keys("r", judge_sha256="sha-2") == {base.key}
     assert newer in list(store.games("r"))
     assert base.key == game_key("judge", "p00000", "candidate", "baseline", "model_first")
 
@@ -241,7 +241,7 @@ def test_a_rating_is_identified_by_who_was_rated_how(store: Store) -> None:
     rating = Rating("p", "m", "j", "sha", 7.0)
     store.put_ratings("r", [rating, replace(rating, turn=2), replace(rating, score=8.0)])
     assert sorted(r.score for r in store.ratings("r")) == [7.0, 8.0]
-    assert store.rating_keys("r", "sha") == {rating.key, replace(rating, turn=2).key}
+    assert store.rating_keys("r", judge_sha256="sha") == {rating.key, replace(rating, turn=2).key}
     assert rating.key == rating_key("j", "p", "m")
 
 

@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
@@ -31,6 +31,7 @@ __all__ = [
     "Rating",
     "Row",
     "Run",
+    "columns_of",
     "completion_of",
     "completion_row",
     "game_key",
@@ -231,6 +232,8 @@ _CODECS: Final[Mapping[object, tuple[Callable[[Any], object], Callable[[Any], ob
     float: (_to_number, _from_number),
     float | None: (_to_number, _same),
 }
+#: What numbers of games and ratings lie within, where they are not NaN.
+_RANGES: Final = {"outcome": (0.0, 1.0), "weight": (5e-324, 1e6), "score": (-1.8e308, 1.8e308)}
 _USAGE: Final = tuple(f.name for f in fields(Usage))
 
 
@@ -271,6 +274,27 @@ def record_of(kind: type[T], row: Mapping[str, Any]) -> T:
     if kind is not Answer:
         values["usage"] = _usage_of(row)
     return kind(**values)
+
+
+def columns_of(kind: type[Game | Rating], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+    """Return fields of games or ratings as lists, from rows that hold just these, with the checks of the records.
+
+    Raises:
+        TypeError, ValueError: A value that no record holds.
+    """
+    decoders = {name: decode for name, _, decode in _FIELDS[kind]}
+    columns: dict[str, list[Any]] = {}
+    for name, values in zip(names, zip(*rows, strict=True), strict=True):
+        decode = decoders[name]
+        if decode is _from_text:  # few different ones
+            texts = {value: decode(value) for value in set(values)}
+            columns[name] = [texts[value] for value in values]
+        else:
+            columns[name] = [decode(value) for value in values]
+    for name, (low, high) in _RANGES.items():
+        if not all(math.isnan(value) or low <= value <= high for value in columns.get(name, ())):
+            raise ValueError(f"{name} must lie in {low:g}..{high:g} or be NaN")
+    return columns
 
 
 def _now() -> str:

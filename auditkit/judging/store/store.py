@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Column, Connection, Select, Table, select, tuple_
+from sqlalchemy import Row as SqlRow
 
 from auditkit.errors import InputError, printable
 from auditkit.judging.calls import Completion, Request
@@ -22,6 +23,7 @@ from auditkit.judging.store.rows import (
     Row,
     Run,
     T,
+    columns_of,
     completion_of,
     completion_row,
     record_of,
@@ -41,7 +43,7 @@ R = TypeVar("R")
 
 _TABLES: Final[Mapping[type, Table]] = {Answer: schema.answers, Game: schema.games, Rating: schema.ratings}
 #: Rows read at once: few enough that memory stays flat, whatever a row holds.
-_PAGE: Final = 2_000
+_PAGE: Final = 1_000
 #: What a completion is made of: not the messages, which are as long again.
 _RESULT: Final = tuple(c for c in schema.completions.c if c.name not in ("messages", "params"))
 
@@ -172,13 +174,34 @@ class Store:
         """Yield a run's answers in the order of their keys."""
         return self._records(Answer, run)
 
-    def game_keys(self, run: str, judge_sha256: str | None = None) -> set[str]:
-        """Return the keys (`game_key`) of a run's games, of one version of the judge if `judge_sha256` is given."""
-        return self._keys(schema.games, run, judge_sha256)
+    def columns(
+        self, kind: type[Game | Rating], runs: Iterable[str], names: Sequence[str]
+    ) -> Iterator[dict[str, list[Any]]]:
+        """Yield fields of the games (or ratings) of several runs, page by page, each as a list: a fraction of the time
+        and memory that records take.
 
-    def rating_keys(self, run: str, judge_sha256: str | None = None) -> set[str]:
-        """Return the keys (`rating_key`) of a run's ratings, of one version of the judge if `judge_sha256` is given."""
-        return self._keys(schema.ratings, run, judge_sha256)
+        Args:
+            kind: `Game` or `Rating`.
+            runs: Names of the runs.
+            names: Which fields.
+
+        Raises:
+            InputError: There is no such run, or a row that cannot be read.
+        """
+        table = _TABLES[kind]
+        for rows in self._pages_of(table, list(runs), [table.c[name] for name in names]):
+            try:
+                yield columns_of(kind, names, [row[2:] for row in rows])
+            except (TypeError, ValueError) as error:
+                raise self._unreadable(error, table, f"{rows[0].key} and the rows after it") from error
+
+    def game_keys(self, *runs: str, judge_sha256: str | None = None) -> set[str]:
+        """Return the keys (`game_key`) of the games of `runs`, of one version of the judge if `judge_sha256` is given."""
+        return self._keys(schema.games, runs, judge_sha256)
+
+    def rating_keys(self, *runs: str, judge_sha256: str | None = None) -> set[str]:
+        """Return the keys (`rating_key`) of the ratings of `runs`, as `game_keys` does."""
+        return self._keys(schema.ratings, runs, judge_sha256)
 
     # --- claims -----------------------------------------------------------------------------------------------------
 
@@ -246,12 +269,15 @@ class Store:
         try:
             return decode(row)
         except (TypeError, ValueError) as error:
-            raise InputError(
-                f"a row cannot be read: {error}",
-                path=self.name,
-                record=f"{table.name} {row.get('key', row.get('name'))}",
-                mend="the store was changed by something else; restore a copy",
-            ) from error
+            raise self._unreadable(error, table, row.get("key", row.get("name"))) from error
+
+    def _unreadable(self, error: Exception, table: Table, row: object) -> InputError:
+        return InputError(
+            f"a row cannot be read: {error}",
+            path=self.name,
+            record=f"{table.name} {row}",
+            mend="the store was changed by something else; restore a copy",
+        )
 
     def _run_id(self, run: str) -> int:
         if run not in self._runs:
@@ -266,14 +292,30 @@ class Store:
         for chunk in chunks(keys, _PAGE):
             yield from self._rows(query.where(among(self._database.dialect, table.c.key, chunk)).order_by(table.c.key))
 
+    def _pages_of(
+        self, table: Table, runs: Sequence[str], columns: Sequence[Column[Any]]
+    ) -> Iterator[Sequence[SqlRow[Any]]]:
+        """Yield the key, run number and `columns` of the rows of `runs`, page by page, in the order of their keys."""
+        identity = (table.c.key, table.c.run_id)
+        query = select(*identity, *columns).where(table.c.run_id.in_([self._run_id(run) for run in runs]))
+        query = query.order_by(*identity).limit(_PAGE)
+        page = query
+        while rows := self._database.read(partial(_fetched, page)):
+            yield rows
+            page = query.where(tuple_(*identity) > tuple_(*rows[-1][:2]))
+
     def _records(self, kind: type[T], run: str) -> Iterator[T]:
         table = _TABLES[kind]
-        query = select(table).where(table.c.run_id == self._run_id(run))
-        for row in self._pages(query, table, sorted(self._keys(table, run))):
-            yield self._decoded(partial(record_of, kind), table, row)
+        for rows in self._pages_of(table, [run], [c for c in table.c if c.name not in ("key", "run_id")]):
+            for row in rows:
+                yield self._decoded(partial(record_of, kind), table, row._asdict())
 
-    def _keys(self, table: Table, run: str, judge_sha256: str | None = None) -> set[str]:
-        query = select(table.c.key).where(table.c.run_id == self._run_id(run))
+    def _keys(self, table: Table, runs: Iterable[str], judge_sha256: str | None = None) -> set[str]:
+        query = select(table.c.key).where(table.c.run_id.in_([self._run_id(run) for run in runs]))
         if judge_sha256 is not None:
             query = query.where(table.c.judge_sha256 == judge_sha256)
         return self._database.read(lambda connection: set(connection.scalars(query)))
+
+
+def _fetched(query: Select[Any], connection: Connection) -> Sequence[SqlRow[Any]]:
+    return connection.execute(query).all()
