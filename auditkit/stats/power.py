@@ -1,0 +1,64 @@
+"""What a test of paired uplift could have found: the effect for given prompts, and the prompts for a given effect."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["minimum_detectable_effect", "required_prompts"]
+
+
+def minimum_detectable_effect(sd: float, n: int, *, attacks: int = 1, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Return the smallest true uplift that is found with probability `power`.
+
+    ``(z(1 - alpha / attacks) + z(power)) * sd / sqrt(n)``: normal approximation, one-sided, Bonferroni. Bounds that use
+    the attacks' correlation find somewhat less. A claim "not gameable by more than x" needs x above this.
+
+    Args:
+        sd: Standard deviation of the paired differences over prompts; the result has its unit.
+        n: Prompts, at least 1.
+        attacks: Attacks that share `alpha`, at least 1.
+        alpha: One-sided error of the suite.
+        power: Chance to find the effect, 0.5..1.
+
+    Raises:
+        ValueError: An argument is outside its range.
+
+    Source: Cohen 1988, chapter 2, one-sample form.
+    """
+    _check(sd, attacks, alpha, power)
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    return _quantiles(attacks, alpha, power) * sd / math.sqrt(n)
+
+
+def required_prompts(effect: float, sd: float, *, attacks: int = 1, alpha: float = 0.05, power: float = 0.8) -> int:
+    """Return how many prompts find a true uplift of `effect` with probability `power`.
+
+    Args:
+        effect: The uplift, above 0, in the unit of `sd`.
+        sd: As for `minimum_detectable_effect`, like the rest.
+
+    Raises:
+        ValueError: An argument is outside its range.
+    """
+    _check(sd, attacks, alpha, power)
+    if not effect > 0.0:
+        raise ValueError(f"effect must be above 0, got {effect}")
+    return max(1, math.ceil((_quantiles(attacks, alpha, power) * sd / effect) ** 2 - 1e-9))
+
+
+def _quantiles(attacks: int, alpha: float, power: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(1.0 - alpha / attacks) + ndtri(power))
+
+
+def _check(sd: float, attacks: int, alpha: float, power: float) -> None:
+    if not 0.0 <= sd < math.inf:
+        raise ValueError(f"sd must be finite and at least 0, got {sd}")
+    if attacks < 1:
+        raise ValueError(f"attacks must be at least 1, got {attacks}")
+    if not 0.0 < alpha < 0.5:
+        raise ValueError(f"alpha must lie strictly between 0 and 0.5, got {alpha}")
+    if not 0.5 <= power < 1.0:
+        raise ValueError(f"power must lie in 0.5..1, got {power}")
