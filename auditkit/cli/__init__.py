@@ -17,7 +17,9 @@ __all__ = ["Commands", "main"]
 _COMMANDS: Final = {
     "attack": "attack",
     "audit": "audit",
+    "build": "build",
     "certify": "certify",
+    "contamination": "contamination",
     "convert": "convert",
     "demo": "demo",
     "judges": "judges",

@@ -1,0 +1,155 @@
+"""Write a benchmark folder: prompts in our shape and in Arena-Hard's, the datasheet, and the account of every prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from auditkit.bench.parts import read_part, write_whole
+from auditkit.bench.record import Chosen, Datasheet, to_json
+from auditkit.errors import InputError, UsageError
+
+__all__ = ["LEDGER", "check_folder", "lines_of", "publish", "write_ledger"]
+
+LEDGER: Final = "ledger.parquet"
+_SHEET: Final = "datasheet.json"
+
+
+def check_folder(out: Path) -> None:
+    """Raise if a folder holds anything but an earlier benchmark.
+
+    Raises:
+        UsageError: It holds something else.
+        InputError: It cannot be used.
+    """
+    try:
+        if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _SHEET).is_file())):
+            raise UsageError(f"{out} exists and is no benchmark folder: choose another --out")
+    except OSError as error:
+        raise InputError(f"the folder cannot be used: {error.strerror}", path=out) from error
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def lines_of(chosen: Sequence[Chosen]) -> tuple[str, str]:
+    """Return ``question.jsonl``, as Arena-Hard reads it, and ``prompts.jsonl``, with why each prompt is in.
+
+    Prompts of several turns have ``turns`` in place of ``prompt``, as Arena-Hard's first release had.
+    """
+    questions, prompts = [], []
+    for one in chosen:
+        said = {"prompt": one.turns[0]} if len(one.turns) == 1 else {"turns": [{"content": turn} for turn in one.turns]}
+        questions.append(
+            _line(
+                {
+                    "uid": one.uid,
+                    "category": one.category,
+                    "cluster": one.cluster_name,
+                    "language": one.language,
+                    **said,
+                }
+            )
+        )
+        prompts.append(
+            _line(
+                {
+                    "id": one.uid, "turns": list(one.turns), "category": one.category, "language": one.language,
+                    "cluster": one.cluster_name, "cluster_number": one.cluster, "score": one.score,
+                    "cluster_mean": round(one.cluster_mean, 6), "criteria": one.criteria, "annotator": one.annotator,
+                    "copies": one.copies, "redactions": one.redactions, "source": one.source, "licence": one.licence,
+                    "origin": one.origin, "origin_id": one.origin_id, "why": one.why,
+                }
+            )
+        )  # fmt: skip
+    return "".join(f"{line}\n" for line in questions), "".join(f"{line}\n" for line in prompts)
+
+
+def publish(out: Path, chosen: Sequence[Chosen], sheet: Datasheet, page: str) -> None:
+    """Write the files of a benchmark, each whole; the datasheet last.
+
+    Raises:
+        InputError: The folder cannot be written to.
+    """
+    questions, prompts = lines_of(chosen)
+    files = {
+        "question.jsonl": questions, "prompts.jsonl": prompts, "datasheet.html": page, _SHEET: to_json(sheet),
+    }  # fmt: skip
+    try:
+        for name, text in files.items():
+            write_whole(out / name, text.encode())
+    except OSError as error:
+        raise InputError(f"the benchmark cannot be written: {error.strerror}", path=out) from error
+
+
+def digest_of(chosen: Sequence[Chosen]) -> str:
+    """Return the SHA-256 (hex) of ``question.jsonl``."""
+    return hashlib.sha256(lines_of(chosen)[0].encode()).hexdigest()
+
+
+def write_ledger(
+    path: Path, ingested: Sequence[Path], kept: Sequence[Path], outcome: np.ndarray[Any, Any], names: Sequence[str]
+) -> None:
+    """Write what became of every prompt of the input, one row each, in the input's order.
+
+    Args:
+        path: Where to.
+        ingested: The ingested parts.
+        kept: The parts of `auditkit.bench.overlap.keep`, one for each.
+        outcome: For every prompt that was kept, the number of what became of it.
+        names: What the numbers mean.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [("row", pa.int64()), ("place", pa.string()), ("id", pa.string()), ("outcome", pa.string()), ("of", pa.int64()),
+         ("value", pa.float32()), ("against", pa.string())]
+    )  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.part")
+    try:
+        with pq.ParquetWriter(scratch, schema, compression="zstd") as writer:
+            for table in _accounts(ingested, kept, outcome, names):
+                writer.write_table(table.cast(schema))
+        scratch.replace(path)
+    except OSError as error:
+        raise InputError(f"the ledger cannot be written: {error.strerror}", path=path) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _accounts(
+    ingested: Sequence[Path], kept: Sequence[Path], outcome: np.ndarray[Any, Any], names: Sequence[str]
+) -> Iterator[Any]:
+    import pyarrow as pa
+
+    start = 0
+    for first, last in zip(ingested, kept, strict=True):
+        table = read_part(first, ["row", "place", "id", "reason"])
+        rows = table.column("row").to_numpy()
+        told = table.column("reason").to_pylist()
+        of = np.full(len(rows), -1)
+        value = np.full(len(rows), np.nan, dtype=np.float32)
+        against = [""] * len(rows)
+        out = read_part(last.with_suffix(".dropped"))
+        for place, reason, other, how, where in zip(
+            np.searchsorted(rows, out.column("row").to_numpy()).tolist(),
+            *(out.column(name).to_pylist() for name in ("reason", "of", "value", "against")),
+            strict=True,
+        ):
+            told[place], of[place], value[place], against[place] = reason, other, how, where
+        stayed = np.searchsorted(rows, read_part(last, ["row"]).column("row").to_numpy())
+        for place, number in zip(stayed.tolist(), outcome[start : start + len(stayed)].tolist(), strict=True):
+            told[place] = names[number]
+        start += len(stayed)
+        yield pa.table(
+            {"row": rows, "place": table.column("place"), "id": table.column("id"), "outcome": told, "of": of,
+             "value": value, "against": against}
+        )  # fmt: skip

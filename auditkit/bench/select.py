@@ -1,0 +1,145 @@
+"""Which prompts make the benchmark: two thresholds, then a seeded sample of clusters, each prompt with its reason.
+
+A prompt qualifies if its score (criteria met, 0 to 7) and the mean score of its cluster reach their thresholds; the
+mean is over every annotated member of the cluster, as published (BenchBuilder ``filter.py``). The shape, 250 clusters
+of 2 prompts, is that of Arena-Hard v0.1, whose sampling code was not published: ours draws clusters within strata of
+language and category, in proportion to the prompts that qualify.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+__all__ = ["OUTLIER", "Choice", "choose", "cluster_means", "qualifying"]
+
+OUTLIER: Final = -1
+"""The cluster of prompts that are in none: they are never drawn."""
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def cluster_means(scores: Floats, clusters: Integers) -> Floats:
+    """Return the mean score of each cluster, by its number; NaN where no member was annotated.
+
+    Args:
+        scores: Criteria met, 0 to 7; NaN where the annotation could not be read.
+        clusters: Number of each prompt's cluster, `OUTLIER` for none.
+    """
+    size = int(clusters.max(initial=OUTLIER)) + 1
+    known = (clusters >= 0) & ~np.isnan(scores)
+    total = np.bincount(clusters[known], weights=scores[known], minlength=size)
+    count = np.bincount(clusters[known], minlength=size)
+    means = np.full(size, np.nan)
+    np.divide(total, count, out=means, where=count > 0)
+    return means
+
+
+def qualifying(scores: Floats, clusters: Integers, prompt_score: float, cluster_score: float) -> Mask:
+    """Tell which prompts reach both thresholds."""
+    means = cluster_means(scores, clusters)
+    own = np.full(len(scores), np.nan)
+    inside = clusters >= 0
+    own[inside] = means[clusters[inside]]
+    with np.errstate(invalid="ignore"):
+        return (scores >= prompt_score) & (own >= cluster_score)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A drawn benchmark.
+
+    Attributes:
+        chosen: Places of the prompts, cluster by cluster in the order of their numbers.
+        clusters: Clusters drawn.
+        full: Those of them that gave as many prompts as asked.
+        strata: ``(language, category)`` to clusters that qualify and clusters drawn.
+    """
+
+    chosen: Integers
+    clusters: int
+    full: int
+    strata: dict[tuple[str, str], tuple[int, int]]
+
+
+def _shares(sizes: Sequence[int], wanted: int) -> list[int]:
+    """Split `wanted` in proportion to `sizes`, none above its size (largest remainders, the larger stratum first)."""
+    total = sum(sizes)
+    if wanted >= total:
+        return list(sizes)
+    exact = [wanted * size / total for size in sizes]
+    shares = [int(x) for x in exact]
+    by_rest = sorted(range(len(sizes)), key=lambda i: (shares[i] - exact[i], -sizes[i], i))
+    for i in by_rest[: wanted - sum(shares)]:
+        shares[i] += 1
+    return shares
+
+
+def choose(
+    good: Mask,
+    clusters: Integers,
+    strata: Sequence[tuple[str, str]],
+    *,
+    wanted: int,
+    per_cluster: int,
+    seed: int,
+) -> Choice:
+    """Draw `per_cluster` prompts from each of `wanted` clusters.
+
+    Clusters with enough prompts come first; where there are too few of them, those with fewer prompts follow, the
+    larger first. Within a cluster the prompts are spread over its strata.
+
+    Args:
+        good: Which prompts qualify.
+        clusters: Number of each prompt's cluster.
+        strata: Language and category of each prompt.
+        wanted: Clusters.
+        per_cluster: Prompts of each.
+        seed: Of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    members: dict[int, list[int]] = {}
+    for i in np.flatnonzero(good & (clusters >= 0)).tolist():
+        members.setdefault(int(clusters[i]), []).append(i)
+    home = {c: _most(strata[i] for i in own) for c, own in members.items()}
+    drawn: list[int] = []
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for size in range(per_cluster, 0, -1):
+        pool = sorted(c for c, own in members.items() if min(len(own), per_cluster) == size)
+        groups: dict[tuple[str, str], list[int]] = {}
+        for c in pool:
+            groups.setdefault(home[c], []).append(c)
+        names = sorted(groups)
+        shares = _shares([len(groups[name]) for name in names], wanted - len(drawn)) if names else []
+        for name, share in zip(names, shares, strict=True):
+            picked = [groups[name][k] for k in sorted(rng.permutation(len(groups[name]))[:share].tolist())]
+            drawn += picked
+            before = found.get(name, (0, 0))
+            found[name] = (before[0] + len(groups[name]), before[1] + len(picked))
+    chosen: list[int] = []
+    for c in sorted(drawn):
+        chosen += _spread([members[c][k] for k in rng.permutation(len(members[c])).tolist()], strata, per_cluster)
+    full = sum(len(members[c]) >= per_cluster for c in drawn)
+    return Choice(np.array(chosen, dtype=np.int64), len(drawn), full, found)
+
+
+def _most(names: Any) -> tuple[str, str]:
+    counted: dict[tuple[str, str], int] = {}
+    for name in names:
+        counted[name] = counted.get(name, 0) + 1
+    return min(counted, key=lambda name: (-counted[name], name))
+
+
+def _spread(shuffled: Sequence[int], strata: Sequence[tuple[str, str]], most: int) -> list[int]:
+    """Take `most` prompts, one of each stratum before a second of any."""
+    rank: dict[tuple[str, str], int] = {}
+    order = []
+    for k, i in enumerate(shuffled):
+        rank[strata[i]] = rank.get(strata[i], 0) + 1
+        order.append((rank[strata[i]], k, i))
+    return sorted(i for _, _, i in sorted(order)[:most])
