@@ -148,6 +148,11 @@ class Arena:
     tell: Callable[[int], None] = lambda done: None
     tally: Tally = field(default_factory=Tally)
 
+    @property
+    def ties(self) -> bool:
+        """Do orders that disagree make a tie?"""
+        return self.swap_and_tie or self.judge.aggregate == "swap_and_tie"
+
     def trials(
         self,
         item: Item,

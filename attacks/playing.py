@@ -310,7 +310,7 @@ class _Play:
         )  # fmt: skip
         record = AttackSuite(
             suite.title, self.carrier, tuple(arm.record for arm in arms), self.settings.seed, self.settings.adaptive,
-            self.arena.swap_and_tie, self.arena.address.provider[0] == "simulated", suite.left_out, tally.calls,
+            self.arena.ties, self.arena.address.provider[0] == "simulated", suite.left_out, tally.calls,
             tally.tokens_in, tally.tokens_out, tally.usd, tally.unpriced,
         )  # fmt: skip
         return replace(battles, suite=record)
