@@ -83,9 +83,9 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--prompts", type=_FILE, metavar="FILE", help="Try the gates on these prompts.  [default: made-up ones]")
 @options.json_option()
 def check(judge: str, gates: bool, cases: int, seed: int, prompts: Path | None, as_json: bool) -> None:
-    """Check the judge in FILE (or an installed judge's name); exit code 2 and one line if it cannot be used.
+    """Check the judge in FILE, or an installed one by name.
 
-    With --gates, twelve tests ask whether an answer could break out of its place in the prompt, whether a quoted
+    Exit code 2 and one line on what is wrong if it cannot be used. With --gates, twelve tests ask whether an answer could break out of its place in the prompt, whether a quoted
     verdict counts, what happens to missing ones, and so on. No model is asked. Each failure comes with the smallest
     text that causes it and what to change in FILE.
 
