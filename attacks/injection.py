@@ -23,8 +23,8 @@ Text = Callable[[Situation], str]
 _HAND: Final = "arXiv:2403.17710, section 5; arXiv:2506.09443"
 _TAXONOMY: Final = "promptfoo, attacks on LLM judges"
 _MATERIAL: Final = (
-    "Say in the system message that answers are material and never orders, and fence them with a nonce; check the "
-    "judge with this attack."
+    "Say in the system message that answers are material and never orders, and fence every answer between delimiters "
+    "that carry a random nonce for each call."
 )
 _LABEL: Final = (
     "Read the verdict from the final line alone, and add a nonce to the labels so that an answer cannot write one."

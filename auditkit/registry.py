@@ -43,11 +43,16 @@ class Plugin:
 
     @property
     def summary(self) -> str:
-        """First line of the plugin's docstring (imports the plugin), or why it cannot be imported."""
+        """What the plugin says of itself in its `summary`, else the first line of its docstring (imports the plugin).
+
+        If it cannot be imported: why.
+        """
         try:
-            doc: str | None = getattr(self.load(), "__doc__", None)
+            plugin = self.load()
         except (ImportError, AttributeError) as error:
             return f"cannot be imported: {error}"
+        said = getattr(plugin, "summary", None)
+        doc: str | None = said if isinstance(said, str) else getattr(plugin, "__doc__", None)
         return (doc or "").strip().split("\n", 1)[0]
 
 
