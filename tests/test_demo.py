@@ -20,6 +20,7 @@ from auditkit.errors import InputError
 from auditkit.formats import read, run_folder
 from auditkit.judging.resolve import resolve
 from auditkit.judging.runspec import load_spec
+from auditkit.judging.spec import to_toml
 from auditkit.records import Battles, Settings
 from auditkit.reports import render
 from auditkit.reports.report import Report
@@ -173,6 +174,7 @@ def test_the_recorded_copy_is_of_the_benchmark_that_ships(live: Battles) -> None
     record = tomllib.loads((demo.recorded_live() / "run.toml").read_text("utf-8"))
     assert record["judge"]["sha256"] == work.contest.judge_sha256
     assert live.games["judge"].unique().tolist() == [work.contest.judge_name]
+    assert live.judges == (to_toml(work.contest.judge),)
     assert live.prompts["text"].tolist() == [prompt.text for prompt in work.contest.prompts]
     writers = {w.name: (w.address.model, w.system, dict(w.params)) for w in work.writers}
     assert writers == {m["name"]: (m["model"], m["system"], m["params"]) for m in record["models"] if "model" in m}
