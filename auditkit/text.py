@@ -37,6 +37,7 @@ __all__ = [
     "measure",
     "parsed_markdown",
     "split_trace",
+    "token_texts",
     "without_code",
 ]
 
@@ -403,6 +404,24 @@ def count_tokens(texts: Sequence[str], vocabulary: Vocabulary) -> tuple[np.ndarr
         if text not in known:
             known[text] = sum(len(encoding.encode(part, disallowed_special=())) for part in _cut_runs(text))
     return np.fromiter((known[text] for text in texts), dtype=np.int64, count=len(texts)), False
+
+
+@cache
+def token_texts(vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Return the texts of a vocabulary's tokens, by rank; tokens that are no whole UTF-8 text are left out.
+
+    Args:
+        vocabulary: Which vocabulary; special tokens are not among its tokens.
+
+    Returns:
+        The texts, about 99,000 for `cl100k_base`; empty where no intact copy of the vocabulary is at hand.
+    """
+    encoding = _encoding(vocabulary)
+    if encoding is None:
+        return ()
+    ranks = sorted(map(encoding.encode_single_token, encoding.token_byte_values()))
+    texts = (encoding.decode_single_token_bytes(rank).decode("utf-8", "replace") for rank in ranks)
+    return tuple(text for text in texts if "\ufffd" not in text)
 
 
 # --- many texts -----------------------------------------------------------------------------------------------------
