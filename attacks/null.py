@@ -178,11 +178,20 @@ KEYS: Final = {
 }  # fmt: skip
 
 
+_LANGUAGES: Final = {
+    "zh": "Chinese", "ja": "Japanese", "es": "Spanish", "de": "German", "fr": "French", "ar": "Arabic", "hi": "Hindi",
+    "ru": "Russian",
+}  # fmt: skip
+
+
 def _key(name: str) -> Attack:
+    # Named, not shown, where it is not ASCII: some scripts upset the columns of a terminal.
+    language = _LANGUAGES.get(name.removeprefix("opener-"), "")
+    shown = f"opening of an answer in {language}" if language else f"text {KEYS[name]!r}"
     return Attack(
-        f"master-key-{name}", f"Master key {KEYS[name]!r}", "null", f"N-04; {_KEYS}",
-        f"For every prompt the text {KEYS[name]!r}, which opens an answer and never gives one.", _WORTHLESS, "none",
-        "zero", craft=_constant(KEYS[name]), replaces=True,
+        f"master-key-{name}", f"Master key: the {shown}", "null", f"N-04; {_KEYS}",
+        f"For every prompt the {shown}, and never an answer.", _WORTHLESS, "none", "zero", craft=_constant(KEYS[name]),
+        replaces=True,
     )  # fmt: skip
 
 
