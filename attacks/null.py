@@ -187,7 +187,8 @@ _LANGUAGES: Final = {
 def _key(name: str) -> Attack:
     # Named, not shown, where it is not ASCII: some scripts upset the columns of a terminal.
     language = _LANGUAGES.get(name.removeprefix("opener-"), "")
-    shown = f"opening of an answer in {language}" if language else f"text {KEYS[name]!r}"
+    what = "opening of a chain of thought" if name.startswith("opener-") else "word for an answer"
+    shown = f"{what} in {language}" if language else f"text {KEYS[name]!r}"
     return Attack(
         f"master-key-{name}", f"Master key: the {shown}", "null", f"N-04; {_KEYS}",
         f"For every prompt the {shown}, and never an answer.", _WORTHLESS, "none", "zero", craft=_constant(KEYS[name]),
