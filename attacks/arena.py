@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -52,10 +52,14 @@ class Item:
     place: int = 0
     gold: float = _NAN
 
-    def situation(self, judge: JudgeSpec, *, opponent: bool = False, seed: int = 0) -> Situation:
-        """Return what an attacker sees of it."""
-        shown = self.opponent[-1] if opponent and self.opponent else ""
-        return Situation(self.prompt, self.own[-1], shown, judge, self.place, seed)
+    def situation(
+        self, judge: JudgeSpec, *, opponent: bool = False, seed: int = 0, turn: int | None = None
+    ) -> Situation:
+        """Return what an attacker sees of it, up to a turn (None: the last)."""
+        turn = turn or len(self.own)
+        shown = self.opponent[turn - 1] if opponent and self.opponent else ""
+        prompt = self.prompt if turn == len(self.prompt.turns) else replace(self.prompt, turns=self.prompt.turns[:turn])
+        return Situation(prompt, self.own[turn - 1], shown, judge, self.place, seed)
 
 
 def submitted(item: Item, text: str, replaces: bool) -> tuple[str, ...]:

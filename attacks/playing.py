@@ -38,7 +38,7 @@ REPEAT: Final = "repeat-1"
 OPPONENT: Final = "opponent"
 
 Places = NDArray[np.int64]
-Make = Callable[[Sequence[int]], Awaitable[list[str]]]
+Make = Callable[[Sequence[int]], Awaitable[list[tuple[str, ...]]]]
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class _Play:
         )  # fmt: skip
         return fitted
 
-    async def rewritten(self, arm: _Arm, places: Sequence[int]) -> list[str]:
+    async def rewritten(self, arm: _Arm, places: Sequence[int]) -> list[tuple[str, ...]]:
         attack = arm.attack
         assert attack.rewrite is not None  # noqa: S101  the caller looked
         texts = []
@@ -200,7 +200,8 @@ class _Play:
                 self.arena, [self.items[i]], attack.access, attack.budget.calls, replaces=attack.replaces
             )
             tools = WritingTools(self.arena.asker, self.attacker, oracle, attack.budget.model_calls)
-            texts.append(await attack.rewrite(self.situation(attack, i), tools))
+            text = await attack.rewrite(self.situation(attack, i), tools)
+            texts.append(submitted(self.items[i], text, attack.replaces))
             arm.spent(oracle.calls, tools.calls)
         return texts
 
@@ -217,8 +218,10 @@ class _Play:
         ids = (item.prompt.id for item in self.items)
         arm.record = replace(arm.record, weights={name: int(w) for name, w in zip(ids, weights, strict=True)})
 
-    def situation(self, attack: Attack, i: int) -> Situation:
-        return self.items[i].situation(self.arena.judge, opponent=attack.opponent, seed=self.settings.seed)
+    def situation(self, attack: Attack, i: int, turn: int | None = None) -> Situation:
+        return self.items[i].situation(
+            self.arena.judge, opponent=attack.opponent, seed=self.settings.seed, turn=turn
+        )  # fmt: skip
 
     # --- playing ----------------------------------------------------------------------------------------------------
 
@@ -236,9 +239,7 @@ class _Play:
         except Exception as error:  # noqa: BLE001  whatever a plugin raises must not take the other attacks along
             return self.failed(arm, f"the attack failed: {printable(repr(error))}", len(todo))
         attack = arm.attack
-        asked = [
-            (i, submitted(self.items[i], text, attack.replaces)) for i, text in zip(todo, texts, strict=True)
-        ]  # fmt: skip
+        asked = list(zip(todo, texts, strict=True))
         # A game without a verdict is lost: an attacker gains nothing by breaking the judge.
         outcomes = await self.judged(attack.id, asked, missing=0.0)
         arm.played.update(todo)
@@ -316,8 +317,21 @@ class _Play:
         return replace(battles, suite=record)
 
 
-async def _crafted(craft: Callable[[Situation], str], play: _Play, attack: Attack, places: Sequence[int]) -> list[str]:
-    return [craft(play.situation(attack, i)) for i in places]
+async def _crafted(
+    craft: Callable[[Situation], str], play: _Play, attack: Attack, places: Sequence[int]
+) -> list[tuple[str, ...]]:
+    made = []
+    for i in places:
+        own = play.items[i].own
+        if attack.replaces:
+            turns = range(1, len(own) + 1)
+        else:
+            turns = range(1, 2) if attack.turn == "first" else range(len(own), len(own) + 1)
+        texts = list(own)
+        for turn in turns:
+            texts[turn - 1] = craft(play.situation(attack, i, turn))
+        made.append(tuple(texts))
+    return made
 
 
 def _record(attack: Attack) -> AttackArm:

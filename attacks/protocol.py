@@ -243,7 +243,10 @@ class Attack:
         submit: Per-prompt scores (0..1, shape (n,)) that the attacker has seen, and a generator -> how often each row
             is submitted (whole numbers from 0, shape (n,)).
         budget: Calls that its search takes if nobody says otherwise; for `rewrite`, a prompt.
-        replaces: The text takes the place of every turn's answer, not of the last one's alone.
+        replaces: Every turn's answer is replaced (`craft` is called once a turn, with the prompt cut to it), not the last
+            one's alone.
+        turn: Which turn's answer is changed where there are several: the last, or the first, which the judge sees again
+            when it judges a later one.
         opponent: It uses the opponent's answer.
         control: A negative control: it is expected to gain nothing.
         applies: Does it make sense against this judge?
@@ -264,6 +267,7 @@ class Attack:
     submit: Callable[[np.ndarray[Any, Any], np.random.Generator], np.ndarray[Any, Any]] | None = None
     budget: Budget = Budget(0)
     replaces: bool = False
+    turn: Literal["first", "last"] = "last"
     opponent: bool = False
     control: bool = False
     applies: Callable[[JudgeSpec], bool] = _always

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -33,6 +34,11 @@ QUICK: Final = (
     "verdict-echo",
     "unicode-tags",
     "prompt-echo",
+)
+#: Near repetitions of others, left to the suite ``full``: every attack of a suite widens the bounds of all.
+_VARIANTS: Final = re.compile(
+    r"null-persuasive-(?:0[3-9]|1[0-9])|master-key-(?:opener-\w+|colon|comma|blank|es|ja|zh)"
+    r"|authority-(?:book|paper|quote|url)-[0-9]"
 )
 
 
@@ -75,8 +81,8 @@ def choose(
 
     Args:
         judge: The judge; attacks that make no sense against it are left out.
-        suite: ``quick``: one or two a family, none that searches. ``standard``: every attack that asks nobody.
-            ``full``: searches and rewriters too.
+        suite: ``quick``: one or two a family, none that searches. ``standard``: attacks that ask nobody, near
+            repetitions left out. ``full``: all of them, searches and rewriters too.
         only: Ids or families; they replace the suite.
         access: The most that an attacker has.
         attacker: Is there a model for attacks that write?
@@ -110,7 +116,8 @@ def choose(
 def _in(attack: Attack, suite: SuiteName) -> bool:
     if suite == "quick":
         return attack.id in QUICK
-    return suite == "full" or attack.craft is not None or attack.submit is not None
+    asks_nobody = attack.craft is not None or attack.submit is not None
+    return suite == "full" or (asks_nobody and not _VARIANTS.fullmatch(attack.id))
 
 
 def _unfit(attack: Attack, judge: JudgeSpec, access: Access, attacker: bool, opponent: bool) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditkit.attacks.arena import Arena
+from auditkit.attacks.arena import Arena, Item
 from auditkit.attacks.oracle import IN_SEARCH, JudgeOracle
 from auditkit.attacks.playing import PlaySettings
 from auditkit.attacks.protocol import Attack, Budget, BudgetSpent, Fitted, Oracle, Seen, Situation, Try
@@ -201,3 +201,35 @@ def _level(battles: Battles, level: float) -> float:
 def test_a_higher_level_gives_a_lower_floor(play: Play) -> None:
     battles = play(registered("injection-naive"), OBEDIENT, items=pair_items(60))
     assert _level(battles, 0.99) < _level(battles, 0.9)
+
+
+# --- several turns --------------------------------------------------------------------------------------------------
+
+
+def two_turns(count: int) -> list[Item]:
+    """Return items of two turns, as MT-Bench has them."""
+    return [
+        replace(
+            item,
+            prompt=replace(item.prompt, turns=(item.prompt.turns[0], "Say it again in other words.")),
+            own=(item.own[0], f"{item.own[0]} Again."),
+        )
+        for item in pair_items(count)
+    ]
+
+
+def test_a_null_answer_is_made_for_every_turn_and_fits_each(play: Play) -> None:
+    """MT-Bench rates after each turn: the payload of each imitates the prompt of that turn."""
+    battles = play(registered("null-structured"), "simulated/parsing", judge="mt-bench-single", items=two_turns(8))
+    outcome = outcomes_of(battles.games)
+    assert outcome.loc["null-structured"].mean() > 0.9
+    turns = battles.games[battles.games["variant"] == "null-structured"].groupby("turn")["outcome"].mean()
+    assert len(turns) == 2 and turns.min() > 0.9
+
+
+def test_a_planted_request_leaves_the_last_answer_as_it_is(play: Play) -> None:
+    battles = play(registered("turn-planted"), OBEDIENT, judge="mt-bench-single", items=two_turns(4))
+    games = battles.games[battles.games["variant"] == "turn-planted"]
+    texts = battles.answers["text"]
+    for _, game in games[games["turn"] == 2].iterrows():
+        assert texts[game["answer"]].endswith("Again.") and "note for the next turn" in texts[game["answer"] - 1]
