@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auditkit import registry
 from auditkit.attacked import AttackResult
 from auditkit.attacks.results import SuiteResult, analyse, score_table
 from auditkit.errors import printable
@@ -22,11 +23,7 @@ from auditkit.stats.rank_uplift import rank_uplift
 
 __all__ = ["Gaming", "gameability_of", "gaming_of", "suite_floor"]
 
-_UNMEASURED: Final = (
-    "attacks on this judge (a recording holds only the answers that were judged)",
-    "rank uplift under attack",
-    "cost to the top in judge calls",
-)
+_RANKS: Final = ("rank uplift under attack", "cost to the top in judge calls")
 _CONSTANTS: Final = "constant answers found in the recording"
 
 
@@ -115,6 +112,16 @@ def _board(battles: Battles) -> dict[str, dict[str, float]]:
     return found
 
 
+def unplayed() -> tuple[str, ...]:
+    """Return what a recording cannot show, by name: every registered attack, family by family."""
+    families: dict[str, list[str]] = {}
+    for name, plugin in registry.plugins("attacks").items():
+        families.setdefault(plugin.load().family, []).append(name)
+    return tuple(
+        f"{family} attacks, none played ({len(names)}): {', '.join(names)}" for family, names in sorted(families.items())
+    )
+
+
 def suite_floor(gaming: Gaming) -> NullFloor | None:
     """Return the best answer of no worth that was played, None if none was."""
     floor = gaming.result.null_floor
@@ -151,7 +158,7 @@ def gameability_of(
             floor.attack if known and floor is not None else "",
             control_spread=spread(scores),
             suite=_CONSTANTS if known else "",
-            not_measured=_UNMEASURED,
+            not_measured=(*unplayed(), *_RANKS),
         )
     result = gaming.result
     best = next(a for a in result.attacks if a.attack == result.attack)

@@ -185,7 +185,8 @@ def test_what_was_not_measured_is_called_so() -> None:
     assert tiles["Rank uplift"].value == "Not measured"
     assert tiles["Cost to the top"].value == "Not measured"
     text = Page(render(S.report(sub))).text
-    assert "attacks on this judge; rank uplift under attack; cost to the top in judge calls" in text
+    for name in ("attacks on this judge", "rank uplift under attack", "cost to the top in judge calls"):
+        assert name in text
     assert "robust" not in text.replace("cluster-robust", "")
 
 
