@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from auditkit.errors import NoData
 
 __all__ = [
+    "LARGEST_STAKE",
     "Bettor",
     "BoundedMean",
     "ConfidenceSequence",
@@ -36,10 +37,10 @@ Array = NDArray[np.float64]
 Bounds = tuple[float, float]
 
 #: No stake risks more than this share of the capital. The paper's 1/2 is wasteful where nearly all values are equal.
-_CAP: Final = 0.9
+LARGEST_STAKE: Final = 0.9
 #: Standard deviation that the stakes start from, for bounds -1..1: what paired differences of verdicts have.
 _PRIOR_SD: Final = 0.45
-_ORDERS: Final = 64
+_ORDERS: Final = 32
 _TOLERANCE: Final = 1e-9
 
 
@@ -123,7 +124,7 @@ class Bettor:
             fair = np.maximum((self._population * self._mean - (total - x)) / left, _TOLERANCE)
             if total[-1] > self._population * self._mean + _TOLERANCE:
                 self.log_peak = math.inf
-        stake = np.minimum(np.sqrt(self._scale / variance), _CAP / fair)
+        stake = np.minimum(np.sqrt(self._scale / variance), LARGEST_STAKE / fair)
         path = self._log + np.cumsum(np.log1p(stake * (x - fair)))
         self.log_peak = max(self.log_peak, float(path.max()))
         self._seen, self._sum, self._squares, self._log = (
@@ -219,7 +220,7 @@ def betting_interval(
 ) -> BoundedMean:
     """Return the mean with its betting interval, at a number of values that was planned.
 
-    Capital depends on the order of the values, so the final capital of 64 random orders is averaged. The values are sorted before, so that the order in which they came changes nothing.
+    Capital depends on the order of the values, so the final capital of 32 random orders is averaged. The values are sorted before, so that the order in which they came changes nothing.
 
     Args:
         values: (n,) finite values within `bounds`, independent draws.
@@ -234,7 +235,7 @@ def betting_interval(
     Source: as for `Bettor`; Vovk and Wang, Annals of Statistics 49 (2021) 1736, on averaging e-values.
     """
     tail = _tail(level)
-    x = _checked(values, bounds)
+    x = np.sort(_checked(values, bounds))
     mean, (low, high) = float(x.mean()), bounds
     target = math.log(1.0 / tail)
     below, above = _Orders((x - low) / (high - low), tail, seed), _Orders((high - x) / (high - low), tail, seed)
@@ -314,7 +315,7 @@ class _Orders:
 
     def log_capital(self, mean: float) -> float:
         """Return the log of the mean final capital after betting that values exceed `mean`."""
-        logs = np.log1p(np.minimum(self._stake, _CAP / mean) * (self._x - mean)).sum(axis=1)
+        logs = np.log1p(np.minimum(self._stake, LARGEST_STAKE / mean) * (self._x - mean)).sum(axis=1)
         top = float(logs.max())
         return top + math.log(float(np.exp(logs - top).mean()))
 

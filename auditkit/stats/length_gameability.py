@@ -91,7 +91,7 @@ def length_gameability(
     board = rng.integers(0, metric.size, (replicates, metric.size))
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = raw[board].std(axis=1, ddof=1) / metric[board].std(axis=1, ddof=1)
-    drawn = 100.0 * weights * spreads[:, models].mean(axis=2)
+        drawn = 100.0 * weights * spreads[:, models].mean(axis=2)
     return LengthGameability(
         verbose=float(points[0]),
         verbose_ci=percentile_interval(drawn[0], level),

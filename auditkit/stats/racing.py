@@ -23,14 +23,14 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from auditkit.stats.betting import Bettor, anytime_lower, anytime_upper
+from auditkit.stats.betting import LARGEST_STAKE, Bettor, anytime_lower, anytime_upper
 from auditkit.stats.uplift import Grade, uplift_grade
 
 __all__ = ["Arm", "ArmStatus", "Race", "Racing", "StopReason"]
 
 Array = NDArray[np.float64]
 ArmStatus = Literal["above_zero", "below_tau", "open"]
-StopReason = Literal["decided", "hopeless", "budget"]
+StopReason = Literal["running", "decided", "hopeless", "budget"]
 
 #: The forecast: chance that some attack of a suite works at all, and the spread of uplifts of those that do.
 _ANY_WORKS: Final = 0.5
@@ -75,7 +75,7 @@ class Race:
         best: Index of the arm of `floor`.
         played: Prompts played, summed over attacks.
         share: `played` over the full grid's.
-        stopped: ``decided``, ``hopeless`` (the full grid would hardly decide either) or ``budget``.
+        stopped: ``decided``, ``hopeless`` (the full grid would hardly decide either) or ``budget``; ``running`` before.
     """
 
     grade: Grade
@@ -143,14 +143,14 @@ class Racing:
         self._seen = np.zeros(n_arms, dtype=np.intp)
         self._sum, self._squares = np.zeros(n_arms), np.zeros(n_arms)
         self._pending: dict[int, int] = {}
-        self._stopped: StopReason | None = None
+        self._stopped: StopReason = "running"
 
     def next(self) -> list[tuple[int, NDArray[np.intp]]] | None:
         """Return what to play next: arms with the indices of the prompts.
 
         An empty list means that the answers of `tell` are awaited; None that the race is over.
         """
-        if self._stopped is not None:
+        if self._stopped != "running":
             return None
         if self._pending:
             return []
@@ -166,7 +166,7 @@ class Racing:
                 self._asked[arm] += size
                 left -= size
         if not work:
-            self._stopped = self._stopped or "budget"
+            self._stopped = "budget" if self._stopped == "running" else self._stopped
             return None
         return work
 
@@ -220,7 +220,7 @@ class Racing:
             arms=tuple(arms),
             played=played,
             share=played / (self._k * self._n),
-            stopped=self._stopped or "budget",
+            stopped=self._stopped,
             n_prompts=self._n,
             alpha=self._alpha,
             tau=self._tau,
@@ -302,7 +302,9 @@ def _forecast(mean: Array, sd: Array, n: NDArray[np.intp], total: int, alpha: fl
     spread = left * left * slab * noise / (slab + noise) + own
     done = n / total * mean
     passing = float(ndtri(1.0 - alpha / (2 * count))) * sd / math.sqrt(total)
-    clearing = tau - math.sqrt(-2.0 * math.log(alpha)) * sd / math.sqrt(total)
+    # a betting limit shrinks with the spread, and no faster than one over the prompts where there is none
+    log = -math.log(alpha)
+    clearing = tau - np.maximum(math.sqrt(2.0 * log) * sd / math.sqrt(total), log / (LARGEST_STAKE * total))
 
     def below(limit: Array) -> Array:
         null = ndtr((limit - done) / np.sqrt(own + 1e-18))
