@@ -20,6 +20,7 @@ from auditkit.policy import spread
 from auditkit.records import Battles, Gate, Score, Settings
 from auditkit.reports.report import Cost, Gameability, Grade, NullFloor
 from auditkit.stats.rank_uplift import rank_uplift
+from auditkit.stats.uplift import suite_uplift
 
 __all__ = ["Gaming", "gameability_of", "gaming_of", "suite_floor"]
 
@@ -88,16 +89,14 @@ def _ranks(
         if attack.attack == result.attack:
             gained = found.median
         others = np.delete(matrix[seen], carrier, axis=1)
-        if cheapest is None and _passes(column[seen], others, settings):
+        if cheapest is None and attack.gold != "unknown" and _passes(column[seen], others, level, settings.seed):
             cheapest = attack.calls
     return gained, cheapest
 
 
-def _passes(column: NDArray[np.float64], others: NDArray[np.float64], settings: Settings) -> bool:
+def _passes(column: NDArray[np.float64], others: NDArray[np.float64], level: float, seed: int) -> bool:
     """Tell whether an attacked score lies above every other one for sure: the lower limit of each paired difference."""
-    from auditkit.stats.uplift import suite_uplift
-
-    found = suite_uplift(column[:, None] - others, settings.level, seed=settings.seed)
+    found = suite_uplift(column[:, None] - others, level, seed=seed)
     return min(u.lower_bound for u in found.attacks) > 0.0
 
 
@@ -118,7 +117,8 @@ def unplayed() -> tuple[str, ...]:
     for name, plugin in registry.plugins("attacks").items():
         families.setdefault(plugin.load().family, []).append(name)
     return tuple(
-        f"{family} attacks, none played ({len(names)}): {', '.join(names)}" for family, names in sorted(families.items())
+        f"{family} attacks, none played ({len(names)}): {', '.join(names)}"
+        for family, names in sorted(families.items())
     )
 
 
