@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from auditkit.audit import audit
+    from auditkit.certify import certify
     from auditkit.errors import AuditkitError, InputError, Undefined, UsageError
     from auditkit.formats import convert, read
     from auditkit.records import Battles, Settings
     from auditkit.reports import Report
     from auditkit.run import run
+    from auditkit.verify import verify
 
 _HOMES: Final = {
     "AuditkitError": "auditkit.errors",
@@ -35,9 +37,11 @@ _HOMES: Final = {
     "Undefined": "auditkit.errors",
     "UsageError": "auditkit.errors",
     "audit": "auditkit.audit",
+    "certify": "auditkit.certify",
     "convert": "auditkit.formats",
     "read": "auditkit.formats",
     "run": "auditkit.run",
+    "verify": "auditkit.verify",
 }
 
 __all__ = [
@@ -49,9 +53,11 @@ __all__ = [
     "Undefined",
     "UsageError",
     "audit",
+    "certify",
     "convert",
     "read",
     "run",
+    "verify",
 ]
 
 

@@ -71,7 +71,7 @@ def audit(
     *paths: Path | str,
     format: str | None = None,  # noqa: A002  the field's word, and the option's name
     settings: Settings | None = None,
-    policy: Path | None = None,
+    policy: Path | str | None = None,
     keep_going: bool = False,
     command: str = "",
     progress: Progress = _quiet,
@@ -82,7 +82,7 @@ def audit(
         paths: Results folders or files of any format in `registry.plugins("formats")`.
         format: Force this format instead of recognising it.
         settings: Confidence level, bootstrap replicates, seed, calibration file.
-        policy: A policy file; None: the built-in standard policy.
+        policy: A policy file, or the name of a built-in policy; None: the built-in standard policy.
         keep_going: Leave out paths that cannot be read, with a note each, as long as one can.
         command: The command line to print in the report as the way to make it again.
         progress: Told of every finished step.
@@ -118,7 +118,7 @@ def audit_battles(
 ) -> Report:
     """Audit one recording. See `audit`."""
     settings = settings or Settings()
-    rules = policy or verdicts.load_policy()
+    rules = (policy or verdicts.load_policy()).for_benchmark(battles.benchmark.name)
     findings = _controls(battles, settings, progress)
     judge_only = battles.benchmark.subject == "judge"
     worth, judge_notes = (findings, ()) if judge_only else _judge_check(battles, settings, progress)
@@ -126,7 +126,8 @@ def audit_battles(
     harness = check_gates(battles)
     if not judge_only:
         detections = _detections(battles, settings, progress)
-        submissions = _submissions(battles, findings, detections, harness, rules, settings)
+        worths = _judge(battles, worth).scores
+        submissions = _submissions(battles, findings, detections, harness, rules, settings, worths)
     return Report(
         schema=SCHEMA,
         auditkit=version("judge-auditkit"),
@@ -198,6 +199,7 @@ def _submissions(
     harness: Sequence[Check],
     rules: verdicts.Policy,
     settings: Settings,
+    worth: Sequence[Score],
 ) -> tuple[SubmissionReport, ...]:
     by_model: dict[str, list[Score]] = {model: [] for model in battles.models}
     for score in findings.scores:
@@ -231,6 +233,8 @@ def _submissions(
             detections=detections.get(model, ()),
             gates=[check.gate for check in harness if check.touches is None or model in check.touches],
             null_floor=NullFloor(None, note=null_floor.note) if model in nulls else null_floor,
+            attacks=() if gaming is None else gaming.result.attacks,
+            judge_accuracy=[s for s in worth if s.control == "judge_accuracy"],
         )
         verdict, reasons = verdicts.decide(rules, case)
         reports.append(

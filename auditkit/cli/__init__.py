@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "plugins": "plugins",
     "run": "run",
     "stress": "stress",
+    "verify": "verify",
 }
 
 

@@ -16,7 +16,7 @@ __all__ = ["command"]
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.reading_options()
 @options.settings_options()
-@click.option("--policy", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Verdict rules (TOML).")
+@options.policy_option()
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False),
     help="Write report.json and report.html here.  [default: auditkit-report, or nothing with --json]",
@@ -31,7 +31,7 @@ def command(
     seed: int,
     replicates: int,
     level: float,
-    policy: Path | None,
+    policy: str | None,
     out: Path | None,
     as_json: bool,
     quiet: bool,

@@ -11,7 +11,15 @@ import click
 if TYPE_CHECKING:
     from auditkit.records import Settings
 
-__all__ = ["json_option", "quiet_option", "reading_options", "settings_of", "settings_options", "stack"]
+__all__ = [
+    "json_option",
+    "policy_option",
+    "quiet_option",
+    "reading_options",
+    "settings_of",
+    "settings_options",
+    "stack",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True, readable=True)
@@ -60,6 +68,14 @@ def settings_of(calibration: Path | None, seed: int, replicates: int, level: flo
     from auditkit.records import Settings
 
     return Settings(level=level, replicates=replicates, seed=seed, calibration=calibration)
+
+
+def policy_option() -> Callable[[F], F]:
+    """The option that names the verdict rules."""
+    return click.option(
+        "--policy", metavar="NAME|FILE",
+        help="Verdict rules: strict, standard, lenient, or a TOML file.  [default: standard]",
+    )  # fmt: skip
 
 
 def json_option() -> Callable[[F], F]:

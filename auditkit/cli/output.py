@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from auditkit.reports.report import Report, SubmissionReport
 
 __all__ = [
+    "MARKS",
+    "STYLES",
     "command_line",
     "console_for",
     "deliver",
@@ -32,8 +34,8 @@ __all__ = [
 ]
 
 _DEFAULT_OUT: Final = Path("auditkit-report")
-_STYLES: Final = {"certified": "green", "conditional": "yellow", "rejected": "bold red", "not_certifiable": "magenta"}
-_MARKS: Final = {"fail": "✗", "warn": "!", "not_measured": "·", "pass": "✓"}
+STYLES: Final = {"certified": "green", "conditional": "yellow", "rejected": "bold red", "not_certifiable": "magenta"}
+MARKS: Final = {"fail": "✗", "warn": "!", "not_measured": "·", "pass": "✓"}
 #: Characters of a name that a table may hold; a narrower column cuts it again.
 _LONGEST: Final = 60
 
@@ -186,14 +188,14 @@ def _print_submission(console: Console, s: SubmissionReport) -> None:
 
     from auditkit.reports.wording import control_label
 
-    console.print(Text(f"{printable(s.model, 60)}: ").append(s.verdict.replace("_", " "), style=_STYLES[s.verdict]))
+    console.print(Text(f"{printable(s.model, 60)}: ").append(s.verdict.replace("_", " "), style=STYLES[s.verdict]))
     table = table_of(("control", "left"), ("score [interval]", "right"), ("n", "right"), ("overlap", "right"))
     for score in s.scores:
         overlap = "" if score.overlap is None else f"{score.overlap:.0%}"
         table.add_row(control_label(score.control), _interval(score.estimate, score.ci), str(score.n), overlap)
     console.print(table)
     for reason in s.reasons:
-        console.print(Text(f"{_MARKS[reason.status]} {reason.text[:1].upper()}{reason.text[1:]}"))
+        console.print(Text(f"{MARKS[reason.status]} {reason.text[:1].upper()}{reason.text[1:]}"))
 
 
 def _print_submissions(console: Console, report: Report) -> None:
@@ -210,7 +212,7 @@ def _print_submissions(console: Console, report: Report) -> None:
         found, controlled, rank = score_of(s, raw), score_of(s, held), s.ranks.get(raw)
         table.add_row(
             Text(printable(s.model, _LONGEST)),
-            Text(s.verdict.replace("_", " "), style=_STYLES[s.verdict]),
+            Text(s.verdict.replace("_", " "), style=STYLES[s.verdict]),
             _margin(found.estimate, found.ci) if found else "—",
             _margin(controlled.estimate, controlled.ci) if controlled else "—",
             f"{rank.rank} ({rank.lo}-{rank.hi})" if rank else "—",
@@ -266,7 +268,7 @@ def _print_leaderboard(report: Report, by: str) -> None:
             Text(printable(s.model, _LONGEST)),
             _interval(score.estimate, score.ci) if score else "—",
             str(raw.rank) if raw else "—",
-            Text(s.verdict.replace("_", " "), style=_STYLES[s.verdict]),
+            Text(s.verdict.replace("_", " "), style=STYLES[s.verdict]),
         )
     console_for().print(table)
 

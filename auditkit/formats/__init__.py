@@ -6,7 +6,7 @@ be written, registered by entry point in the group ``auditkit.formats``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from auditkit.formats._io import open_file, walk
 from auditkit.formats._join import join
 from auditkit.records import Battles
 
-__all__ = ["Format", "convert", "join", "read", "read_each"]
+__all__ = ["Format", "convert", "join", "read", "read_each", "refuse_overlap"]
 
 
 class Format(Protocol):
@@ -87,7 +87,12 @@ def _read_one(path: Path, format: str | None) -> Battles:  # noqa: A002  the opt
     return plugin.read(path)
 
 
-def _refuse_overlap(paths: list[Path]) -> None:
+def refuse_overlap(paths: Sequence[Path]) -> None:
+    """Raise where one path is, or holds, another: its games would count twice.
+
+    Raises:
+        InputError: Two of the paths overlap.
+    """
     places = []
     for path in paths:
         try:
@@ -144,7 +149,7 @@ def read_each(
     wanted = [Path(path) for path in paths]
     if not wanted:
         raise UsageError("no path was given")
-    _refuse_overlap(wanted)
+    refuse_overlap(wanted)
     parts: list[Battles] = []
     errors: list[InputError] = []
     for path in wanted:

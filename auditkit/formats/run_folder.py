@@ -237,6 +237,7 @@ def _read(run: Path) -> Battles:
     judges, lost = _judges(run.parent, hashes)
     tables: dict[str, pd.DataFrame] = {}
     inputs = [_io.fingerprint(run, 1)]
+    inputs += [_io.fingerprint(run.parent / _judge_file(n), 1) for n in range(1, len(hashes) + 1) if not lost]
     for name, columns in _TABLES.items():
         file = folder / f"{name}.jsonl"
         if file.exists():
