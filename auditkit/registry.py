@@ -22,7 +22,7 @@ from auditkit.errors import UsageError, printable
 
 __all__ = ["GROUPS", "Group", "Plugin", "find", "plugins"]
 
-Group = Literal["attacks", "clients", "controls", "detectors", "exporters", "formats", "judges"]
+Group = Literal["attacks", "clients", "controls", "detectors", "exporters", "formats", "judges", "probes"]
 GROUPS: Final[tuple[Group, ...]] = get_args(Group)
 _OURS: Final = "judge-auditkit"
 

@@ -27,6 +27,7 @@ __all__ = ["Read", "Reader", "place_kind"]
 _MOST_TURNS: Final = 4
 _MOST_CRITERIA: Final = 10
 _MOST_NONCES: Final = 8
+_SHORTEST_START: Final = 12
 _NONCE: Final = re.compile(rf"<(?:{'|'.join(TAGS.values())})(?:_[0-9]+)?-([0-9a-f]{{8,64}})>")
 _STAND_IN: Final = "0123456789abcdef" * 2
 
@@ -88,13 +89,22 @@ class Reader:
                 frame = _renonced(spec, frame, nonce)
                 if [m.role for m in frame.messages] != [m.role for m in messages[: len(frame.messages)]]:
                     continue
-                asked = tuple(messages[: len(frame.messages)])
+                asked = _without_preface(frame, messages[: len(frame.messages)])
                 values = unrender(replace(frame, messages=asked))
                 if values is None and loose and _starts_alike(frame, asked):
                     values = {}
                 if values is not None:
                     return _read(with_label_nonce(spec, nonce or None), values, bool(tags)), frame, tags
         return None
+
+
+def _without_preface(frame: Rendered, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return the messages from where the template begins: probes and defences put sentences before a judge's own."""
+    found = []
+    for message, (first, *_) in zip(messages, frame.literals, strict=True):
+        at = message.content.find(first) if len(first) >= _SHORTEST_START else 0
+        found.append(replace(message, content=message.content[at:]) if at > 0 else message)
+    return tuple(found)
 
 
 def _starts_alike(frame: Rendered, messages: Sequence[Message]) -> bool:
