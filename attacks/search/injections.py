@@ -75,7 +75,7 @@ class ChooseInjection:
         if not arms:
             raise NoData("no handcrafted injection applies to this judge")
         games = [games[int(k)] for k in rng.permutation(len(games))]
-        ranked = await race(purse, arms, games, calls=purse.left)
+        ranked = await race(purse, arms, games, rng, calls=purse.left)
         best = ranked[0]
         if not best.games:
             raise BudgetSpent(f"{purse.left} calls are left, too few for one game of each of {len(arms)} injections")

@@ -163,7 +163,7 @@ class RacingPhrase:
             arms = [_arm([*arm.name.split(), word]) for arm, word in pairs]
             if purse.left < one * len(kept):
                 break
-            ranked = [arm for arm in await race(purse, [*kept, *arms], games, calls=calls) if arm.games]
+            ranked = [arm for arm in await race(purse, [*kept, *arms], games, rng, calls=calls) if arm.games]
             if not ranked:
                 break
             beam = _best_first(ranked[: self.beam])

@@ -34,7 +34,7 @@ class VerdictSearch:
     Attributes:
         prompts: Most search prompts that are used.
         length: Token texts of the prefix.
-        openings: Prefixes that race first.
+        openings: Prefixes that race first, as a share of the budget.
         generation: Prefixes that race afterwards, the best so far among them.
         games: Games a prefix that a race takes, on average.
         kinds: Kinds of change.
@@ -43,9 +43,9 @@ class VerdictSearch:
 
     prompts: int = 40
     length: int = 64
-    openings: int = 48
-    generation: int = 12
-    games: int = 8
+    openings: float = 0.3
+    generation: int = 16
+    games: int = 4
     kinds: tuple[Kind, ...] = ("fresh", "copy", "repeat")
     form: Form = "structured"
 
@@ -62,11 +62,14 @@ class VerdictSearch:
         games = [games[int(k)] for k in rng.permutation(len(games))]
         proposals = Proposals(spaced(), self.length, rng, self.kinds)
         field = _Field(self.form, proposals)
-        arms = [field.arm(change.texts) for change in proposals.openings(self.openings)]
+        arms = [
+            field.arm(change.texts)
+            for change in proposals.openings(max(self.generation, int(self.openings * purse.left)))
+        ]
         history, ranked = list[tuple[int, float]](), arms
         while True:
             before = purse.calls
-            raced = await race(purse, arms, games, calls=self.games * len(arms))
+            raced = await race(purse, arms, games, rng, calls=self.games * len(arms))
             if purse.calls == before:
                 break
             ranked = raced
