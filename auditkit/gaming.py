@@ -78,9 +78,9 @@ def _ranks(
         return None, None
     gained = None
     cheapest: int | None = None
-    for attack in sorted(
-        (a for a in result.attacks if a.attack in tables and a.uplift is not None), key=lambda a: a.calls
-    ):
+    played = sorted((a for a in result.attacks if a.attack in tables and a.uplift is not None), key=lambda a: a.calls)
+    level = 1.0 - (1.0 - settings.level) / max(len(played), 1)  # one that passes is picked from all of them
+    for attack in played:
         column = tables[attack.attack]
         seen = np.isfinite(column) & np.isfinite(matrix).all(axis=1)
         if seen.sum() < 2:
