@@ -107,6 +107,8 @@ def _orders(judge: JudgeSpec) -> tuple[Order, ...]:
 
 async def _played(probe: Probe, arena: Arena, items: Sequence[Item], settings: Settings) -> Outcomes:
     orders = _orders(arena.judge)
+    if probe.turned:
+        items = [_turned(item) for item in items if not np.isnan(item.gold)]
     shown = [
         _Shown(i, arm, sample, staged, tuple(_trials(arena, item, staged, sample)))
         for i, item in enumerate(items)
@@ -131,6 +133,11 @@ async def _played(probe: Probe, arena: Arena, items: Sequence[Item], settings: S
         level=settings.level,
         seed=settings.seed,
     )
+
+
+def _turned(item: Item) -> Item:
+    """Return the item with the wrong answer as the own one."""
+    return item if item.gold == 0.0 else replace(item, own=item.opponent, opponent=item.own, gold=0.0)
 
 
 def _trials(arena: Arena, item: Item, staged: Staged, sample: int) -> list[Trial]:

@@ -5,7 +5,6 @@ of them (`Probe.result`); playing them is somebody else's task.
 """
 
 from auditkit.attacks.probes.catalogue import NOT_OFFLINE
-from auditkit.attacks.probes.choosing import applicable, corrected, known_probes, turned
 from auditkit.attacks.probes.protocol import CLEAN, PLACEBO, Outcomes, Part, Probe, ProbeResult, Staged
 
 __all__ = [
@@ -17,8 +16,4 @@ __all__ = [
     "Probe",
     "ProbeResult",
     "Staged",
-    "applicable",
-    "corrected",
-    "known_probes",
-    "turned",
 ]

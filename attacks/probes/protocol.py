@@ -8,7 +8,7 @@ probe that edits a text has the arm `PLACEBO` too, an edit that says nothing: wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -204,5 +204,12 @@ class Probe:
         return self.repeats if arm == CLEAN else 1
 
     def result(self, outcomes: Outcomes) -> ProbeResult:
-        """Return what the probe found; not measured, with the reason, where there is too little."""
+        """Return what the probe found; not measured, with the reason, where there is too little.
+
+        Of a probe that wants turned items, those that are not (gold 1 or not known) are left out.
+        """
+        if self.turned:
+            kept = (outcomes.gold == 0.0)[:, None, None]
+            shown = {arm: np.where(kept, values, np.nan) for arm, values in outcomes.outcome.items()}
+            outcomes = replace(outcomes, outcome=shown)
         return self.measure(self, outcomes)
