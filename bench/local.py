@@ -1,8 +1,9 @@
-"""Measure the client ``local`` against a bare loop over xllamacpp: ``local.py [--rounds 3] [--out FILE]``.
+"""Measure the client ``local`` against a bare loop over xllamacpp: ``local.py [--rounds 2] [--out FILE]``.
 
-Both sides answer the same requests with the embedded model, in turn, in fresh processes; best times are compared.
-The bare loop takes the engine as it comes (its own threads, flash attention) and asks one prompt after the other
-without reuse. Tokens a second count every prompt and generated token once, whether it was computed or reused.
+All sides answer the same requests with the embedded model, in turn, in fresh processes; best times are compared.
+The bare loop takes the engine as it comes (its own threads, flash attention) and asks one prompt after the other,
+without reuse or with the engine's own. Tokens a second count every prompt and generated token once, whether it was
+computed or reused.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +52,20 @@ WORDS = [
     "follow",
     "change",
 ]
+PROMPTS, QUESTIONS, ATTACKS = 16, 4, 8
 WORKLOADS = {
-    "ratings": "nothing shared: 24 prompts of about 350 tokens, 16 tokens generated",
-    "verdicts": "nothing shared: 24 prompts of about 350 tokens, one token with log-probabilities",
-    "grid": "an attack grid: 6 questions x 8 attacks on the second answer, one token with log-probabilities",
+    "ratings": f"nothing shared: {PROMPTS} prompts of about 350 tokens, 16 tokens generated",
+    "verdicts": f"nothing shared: {PROMPTS} prompts of about 350 tokens, one token with log-probabilities",
+    "grid": f"an attack grid: {QUESTIONS} questions x {ATTACKS} attacks on the second answer, one token with "
+    "log-probabilities",
 }
+SIDES = {"bare": "bare loop", "reusing": "bare loop, its own reuse", "ours": "client `local`"}
 TARGETS = {"ratings": 0.9, "verdicts": 0.9, "grid": 1.5}
+NOTES = """- The bare loop takes the engine as it comes: all cores for one prompt, flash attention. The client runs one prompt on
+  each core and, so that an answer does not depend on what was asked before, without flash attention.
+- The grid is what a stress test asks: rubric, question and first answer are the same from attack to attack, and are
+  computed once a core and question. The engine's own reuse does as much where prompts happen to come in that order,
+  but its log-probabilities then depend on what was asked before (up to 0.2)."""
 
 
 def text(start: int, count: int) -> str:
@@ -68,28 +78,28 @@ def workload(name: str) -> list[dict[str, Any]]:
     one = {"max_tokens": 1, "logprobs": True, "top_logprobs": 20, "temperature": 0.0}
     if name != "grid":
         params = one if name == "verdicts" else {"max_tokens": 16, "temperature": 0.0, "ignore_eos": True}
-        return [{"messages": [{"role": "user", "content": f"{i} {text(i, 290)}"}], **params} for i in range(24)]
+        return [{"messages": [{"role": "user", "content": f"{i} {text(i, 290)}"}], **params} for i in range(PROMPTS)]
     from auditkit.judging.render import render
     from auditkit.judging.spec import load_judge
 
     spec = load_judge("alpaca-eval-2")
     bodies = []
-    for question in range(6):
-        for attack in range(8):
+    for question in range(QUESTIONS):
+        for attack in range(ATTACKS):
             rendered = render(
                 spec,
                 turns=f"Explain this: {text(question, 30)}?",
                 answers=(
                     text(question + 50, 120),
-                    f"{text(question + 90, 60)}\n\n{text(question * 8 + attack + 200, 20)}",
+                    f"{text(question + 90, 60)}\n\n{text(question * ATTACKS + attack + 200, 20)}",
                 ),
             )
             bodies.append({"messages": [{"role": m.role, "content": m.content} for m in rendered.messages], **one})
     return bodies
 
 
-def bare(bodies: list[dict[str, Any]]) -> tuple[float, int]:
-    """Ask one after the other, nothing reused; return seconds and tokens."""
+def bare(bodies: list[dict[str, Any]], reuse: bool = False) -> tuple[float, int]:
+    """Ask one after the other; return seconds and tokens."""
     import xllamacpp
 
     from auditkit.judging.clients.local import model_file
@@ -102,7 +112,7 @@ def bare(bodies: list[dict[str, Any]]) -> tuple[float, int]:
     server.handle_chat_completions({**bodies[0], "cache_prompt": False})
     start, tokens = time.perf_counter(), 0
     for body in bodies:
-        reply = server.handle_chat_completions({**body, "cache_prompt": False})
+        reply = server.handle_chat_completions({**body, "cache_prompt": reuse})
         tokens += reply["usage"]["prompt_tokens"] + reply["usage"]["completion_tokens"]
     return time.perf_counter() - start, tokens
 
@@ -149,32 +159,37 @@ def main() -> None:
     """Measure every workload and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("side", nargs="*")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="also write the figures there, as JSON")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="also write the figures there, as Markdown")
     options = parser.parse_args()
     if options.side:
         side, name = options.side
-        print(json.dumps({"bare": bare, "ours": ours}[side](workload(name))))
+        run = {"bare": bare, "reusing": partial(bare, reuse=True), "ours": ours}[side]
+        print(json.dumps(run(workload(name))))
         return
-    figures = []
+    lines = [
+        f"SmolLM2-135M-Instruct, the best of {options.rounds} rounds; tokens a second of prompts and replies together.",
+        "",
+        f"| requests | {' | '.join(SIDES.values())} | ratio to the bare loop | target, met |",
+        "|---|--:|--:|--:|--:|---|",
+    ]
     for name, what in WORKLOADS.items():
-        speeds: dict[str, list[float]] = {"bare": [], "ours": []}
+        speeds: dict[str, list[float]] = {side: [] for side in SIDES}
         for _ in range(options.rounds):
             counted = {}
             for side, found in speeds.items():
                 seconds, counted[side] = measured(side, name)
                 found.append(counted[side] / seconds)
-            assert counted["bare"] == counted["ours"], "both sides count the same tokens"
+            assert len(set(counted.values())) == 1, "all sides count the same tokens"
         best = {side: max(found) for side, found in speeds.items()}
         ratio = best["ours"] / best["bare"]
-        figures.append({"workload": name, "what": what, **best, "ratio": ratio, "target": TARGETS[name]})
-        print(
-            f"{name:9} bare {best['bare']:6.0f} tokens/s  ours {best['ours']:6.0f} tokens/s  ratio {ratio:.2f} "
-            f"(target {TARGETS[name]})  {what}",
-            flush=True,
-        )
+        met = "yes" if ratio >= TARGETS[name] else "**no**"
+        shown = " | ".join(f"{best[side]:.0f}" for side in SIDES)
+        lines.append(f"| {what} | {shown} | {ratio:.2f} | {TARGETS[name]}, {met} |")
+        print(lines[-1], flush=True)
+    lines += ["", NOTES]
     if options.out:
-        options.out.write_text(json.dumps(figures, indent=1) + "\n")
+        options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
