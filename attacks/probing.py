@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,10 @@ from auditkit.errors import AuditkitError, printable
 from auditkit.judging.spec import JudgeSpec
 from auditkit.records import Order, Settings
 
-__all__ = ["Probed", "known_probes", "play_probes", "probe_calls"]
+__all__ = ["CORE", "Probed", "known_probes", "play_probes", "probe_calls"]
+
+#: Probes that cost little and say most: the rest explores.
+CORE: Final = ("authority", "equal-pair", "length", "position", "repetition")
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,12 @@ def known_probes(only: Iterable[str] = ()) -> tuple[Probe, ...]:
     )  # fmt: skip
 
 
-def probe_calls(judge: JudgeSpec, items: Sequence[Item]) -> int:
-    """Return how many games the probes take at most; those that probes share are asked once."""
+def probe_calls(judge: JudgeSpec, items: Sequence[Item], only: Iterable[str] = ()) -> int:
+    """Return how many games the probes (those of `only`; empty: all) take; those that probes share are asked once."""
     games = len(_orders(judge))
     return sum(
         probe.samples(arm) * len(items) * games
-        for probe in known_probes() if probe.applies(judge)
+        for probe in known_probes(only) if probe.applies(judge)
         for arm in probe.arms
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -27,7 +27,7 @@ from auditkit.attacks.defences import Setup, judge_file
 from auditkit.attacks.gates import run_gates
 from auditkit.attacks.hardening import DefendedArena, HardenedStack, harden, measured_stacks
 from auditkit.attacks.playing import play_suite
-from auditkit.attacks.probing import play_probes, probe_calls
+from auditkit.attacks.probing import CORE, play_probes, probe_calls
 from auditkit.attacks.results import analyse
 from auditkit.attacks.suite import Suite, choose
 from auditkit.audit import created
@@ -71,7 +71,7 @@ class StressPlan:
         pairs: Pairs with a known answer that ship with auditkit; 24 plain facts first, then exercises made by rule.
         prompts: A file or recording with pairs of the user's own, instead of those.
         attacks: Suite, access, budget: as for a benchmark.
-        probes: Bias probes: none, or all that apply.
+        probes: Bias probes: ``none``, the ``core`` ones, or ``all`` that apply.
         harden: Try stacks of defences, and choose the one that holds best.
         fuzz: Random cases of each fuzzed gate.
     """
@@ -84,7 +84,7 @@ class StressPlan:
     pairs: int = 24
     prompts: Path | None = None
     attacks: AttackPlan = field(default_factory=lambda: AttackPlan(suite="quick"))
-    probes: bool = True
+    probes: Literal["core", "all", "none"] = "core"
     harden: bool = False
     fuzz: int = 300
 
@@ -143,6 +143,8 @@ def stress(
         addresses = [*(address for _, address in sides), *([writer] if writer else [])]
         async with asking(store, limits, spending=spending, meter=meter, addresses=addresses, connect=connect) as asker:
             games = sum(len(items) * 2 * (2 + len(suite.attacks)) for suite in suites)
+            if plan.probes != "none":
+                games += sum(probe_calls(spec, items, _probes_of(plan)) for spec, _ in sides)
             meter.begin("attacks", games, 0)
             found = []
             for (spec, address), suite in zip(sides, suites, strict=True):
@@ -242,7 +244,7 @@ async def _stressed(
         arena, shown, suite, replace(plan.attacks.settings(settings.seed, settings.level), repeat=True),
         benchmark=_benchmark(items, address), carrier=CARRIER, attacker=plan.attacks.writer,
     )  # fmt: skip
-    probes = await play_probes(arena, shown, settings) if plan.probes else ()
+    probes = await play_probes(arena, shown, settings, _probes_of(plan)) if plan.probes != "none" else ()
     gates = run_gates(spec, cases=plan.fuzz, seed=settings.seed)
     right = None
     if not spec.pairwise:
@@ -302,6 +304,10 @@ def _benchmark(items: Sequence[Item], address: Address) -> Benchmark:
     )  # fmt: skip
 
 
+def _probes_of(plan: StressPlan) -> tuple[str, ...]:
+    return CORE if plan.probes == "core" else ()
+
+
 def _without_reference(item: Item) -> Item:
     """Return an item whose right answer the judge is not shown as a reference: it would be told the solution."""
     return replace(item, prompt=replace(item.prompt, reference=()))
@@ -331,7 +337,7 @@ def dry_run_stress(judge: Path | str, plan: StressPlan | None = None) -> Forecas
             min(a.budget.calls, plan.attacks.search_calls or a.budget.calls) * (1 if a.search else len(items))
             for a in suite.attacks
         )
-        probing = probe_calls(spec, items) if plan.probes else 0
+        probing = probe_calls(spec, items, _probes_of(plan)) if plan.probes != "none" else 0
         counted = (
             ("pairs, twice", 2 * len(requests)),
             (

@@ -14,6 +14,7 @@ from auditkit.attacked import AttackResult
 from auditkit.attacks.arena import Tally
 from auditkit.attacks.gates import GateResult
 from auditkit.attacks.hardening import HardenedStack
+from auditkit.attacks.probes import NOT_OFFLINE
 from auditkit.attacks.probing import Probed
 from auditkit.attacks.results import SuiteResult, score_table
 from auditkit.errors import printable
@@ -78,6 +79,7 @@ def concluded(
     not_measured += [(f"attack {a.attack}", a.note) for a in suite.attacks if a.status == "not_measured"]
     not_measured += [(f"attack {name}", reason) for name, reason in record.left_out]
     not_measured += [(f"probe {p.probe}", p.note) for p in probes if p.estimate is None]
+    not_measured += [(f"probe {name}", why) for name, why in sorted(NOT_OFFLINE.items())]
     floor = suite.null_floor
     return StressedJudge(
         facts=JudgeFacts(spec.name, spec.title, spec.mode, model, spec.sha256, spec.source, record.simulated),

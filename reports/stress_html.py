@@ -73,7 +73,7 @@ def _view(judge: StressedJudge, ident: str, letter: str) -> _View:
     )  # fmt: skip
     grade = judge.grade or "not_measured"
     return _View(
-        ident, letter, judge, grade, _GRADE.get(grade, "No attack was played."), judge.changes[:_FIRST],
+        ident, letter, judge, grade, _GRADE.get(grade, "No attack was played whose answers are known to be no better."), judge.changes[:_FIRST],
         judge.changes[_FIRST:], measures, charts.axis_scale(share, "Percent"),
         charts.axis_scale(axis, "Points gained"), rows,
         tuple(a for a in judge.attacks if a.status == "not_measured"),

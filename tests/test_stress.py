@@ -20,7 +20,7 @@ INJECTED = AttackPlan(only=("injection-naive", "padding-double"))
 
 
 def stressed(tmp_path: Path, model: str, **plan: object) -> StressReport:
-    known: dict[str, object] = {"model": model, "attacks": INJECTED, "probes": False, "fuzz": 20, "pairs": 24}
+    known: dict[str, object] = {"model": model, "attacks": INJECTED, "probes": "none", "fuzz": 20, "pairs": 24}
     return stress("arena-hard-v0.1", StressPlan(**{**known, **plan}), out=tmp_path)  # type: ignore[arg-type]
 
 
@@ -69,7 +69,7 @@ def test_a_nonce_mends_the_judge_that_heeds_one_and_the_file_says_so(tmp_path: P
 
 def test_a_judge_that_rates_one_answer_is_stressed_too(tmp_path: Path) -> None:
     report = stress(
-        "mt-bench-single", StressPlan(model="simulated/obey?p=0.9", attacks=INJECTED, probes=False, fuzz=20),
+        "mt-bench-single", StressPlan(model="simulated/obey?p=0.9", attacks=INJECTED, probes="none", fuzz=20),
         out=tmp_path,
     )  # fmt: skip
     assert report.judge.grade == "gameable"
@@ -96,14 +96,14 @@ def test_what_cannot_be_stressed_is_refused_with_a_reason(tmp_path: Path) -> Non
 
 
 def test_a_dry_run_asks_nobody() -> None:
-    plan = StressPlan(model="simulated/honest", attacks=INJECTED, probes=False, pairs=10)
+    plan = StressPlan(model="simulated/honest", attacks=INJECTED, probes="none", pairs=10)
     forecast = dry_run_stress("arena-hard-v0.1", plan)
     assert forecast.calls == 10 * 2 * 2 + 10 * 2 * 2
 
 
 def test_the_command_tells_the_three_things_to_change(tmp_path: Path) -> None:
     args = [
-        "stress", "arena-hard-v0.1", "--model", "simulated/obey?p=0.9", "--attack", "injection", "--no-probes",
+        "stress", "arena-hard-v0.1", "--model", "simulated/obey?p=0.9", "--attack", "injection", "--probes", "none",
         "--pairs", "12", "--out", str(tmp_path), "--quiet",
     ]  # fmt: skip
     result = CliRunner().invoke(main, args)

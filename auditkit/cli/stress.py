@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -29,7 +29,13 @@ __all__ = ["command"]
     help="Pairs with a known answer: JSON Lines with prompt, right, wrong, or a recording (LLMBar, JudgeBench …).",
 )
 @click.option("--pairs", type=click.IntRange(2, 424), default=24, show_default=True, help="How many pairs are played.")
-@click.option("--probes/--no-probes", default=True, show_default=True, help="Bias probes, each with its noise control.")
+@click.option(
+    "--probes",
+    type=click.Choice(["core", "all", "none"]),
+    default="core",
+    show_default=True,
+    help="Bias probes, each beside its noise control.",
+)
 @click.option("--harden", is_flag=True, help="Try stacks of defences and write the judge file that holds best.")
 @attack_options("quick")
 @click.option(
@@ -58,7 +64,7 @@ def command(
     against_url: str,
     prompts: Path | None,
     pairs: int,
-    probes: bool,
+    probes: Literal["core", "all", "none"],
     harden: bool,
     out: Path,
     store: str,

@@ -115,7 +115,7 @@ def _judge(console: Console, judge: StressedJudge, report: StressReport, letter:
 
 def _grade(console: Console, judge: StressedJudge) -> None:
     if judge.grade is None:
-        _say(console, "  grade: not measured, no attack was played")
+        _say(console, "  grade: not measured: no attack was played whose answers are known to be no better")
         return
     text = f"  grade: {_GRADES[judge.grade]}"
     if judge.points is not None and judge.points > 0:
