@@ -83,7 +83,7 @@ def choose(
         judge: The judge; attacks that make no sense against it are left out.
         suite: ``quick``: one or two a family, none that searches. ``standard``: attacks that ask nobody, near
             repetitions left out. ``full``: all of them, searches and rewriters too.
-        only: Ids or families; they replace the suite.
+        only: Ids or families; they replace the suite. Searches and rewriters of a family need the suite ``full``.
         access: The most that an attacker has.
         attacker: Is there a model for attacks that write?
         opponent: Are the opponent's answers known?
@@ -104,6 +104,8 @@ def choose(
         if wanted and not wanted & {name, attack.family}:
             continue
         reason = _unfit(attack, judge, access, attacker, opponent)
+        if not reason and name not in wanted and wanted and suite != "full" and not _asks_nobody(attack):
+            reason = "searches: name it, or take the suite full"
         if not reason and not wanted and not _in(attack, suite):
             reason = f"not in the suite {suite}"
         if reason:
@@ -116,8 +118,11 @@ def choose(
 def _in(attack: Attack, suite: SuiteName) -> bool:
     if suite == "quick":
         return attack.id in QUICK
-    asks_nobody = attack.craft is not None or attack.submit is not None
-    return suite == "full" or (asks_nobody and not _VARIANTS.fullmatch(attack.id))
+    return suite == "full" or (_asks_nobody(attack) and not _VARIANTS.fullmatch(attack.id))
+
+
+def _asks_nobody(attack: Attack) -> bool:
+    return attack.craft is not None or attack.submit is not None
 
 
 def _unfit(attack: Attack, judge: JudgeSpec, access: Access, attacker: bool, opponent: bool) -> str:

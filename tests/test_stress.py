@@ -104,7 +104,7 @@ def test_a_dry_run_asks_nobody() -> None:
 def test_the_command_tells_the_three_things_to_change(tmp_path: Path) -> None:
     args = [
         "stress", "arena-hard-v0.1", "--model", "simulated/obey?p=0.9", "--attack", "injection", "--probes", "none",
-        "--pairs", "12", "--out", str(tmp_path), "--quiet",
+        "--pairs", "24", "--out", str(tmp_path), "--quiet",
     ]  # fmt: skip
     result = CliRunner().invoke(main, args)
     assert result.exit_code == 1, result.output
