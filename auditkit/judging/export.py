@@ -83,6 +83,8 @@ def _notes(contest: Contest, played: Played) -> Iterator[Note]:
     open_games = played.total - played.done - len(played.rejected)
     if open_games:
         yield Note("unplayed", "games that are not played yet: run the same command again", open_games)
+    if contest.judge.aggregate == "swap_and_tie":
+        yield Note("aggregate", "swap_and_tie: orders that disagree count as a tie; see the score of that name")
     same = 0
     for name in contest.models:
         for prompt in contest.prompts:
