@@ -169,3 +169,20 @@ def test_the_judge_is_kept_with_the_run_and_its_gates_are_measured(spec: Path, t
     gates = {check.gate.gate: check.gate for check in check_gates(run_folder.read(done.folder))}
     assert {gates[g].status for g in ("H1", "H2", "H3", "H4", "H12")} == {"pass"}
     assert {gates[g].kind for g in ("H1", "H2", "H3", "H4")} == {"proved"}
+
+
+@pytest.mark.parametrize("name", ["Qwen/Qwen2.5", "my model", "gpt-4.1", "a\x1b[31mb", 'quo"te\\', "=cmd()", "ключ"])
+def test_a_run_can_be_audited_whatever_its_models_are_called(spec: Path, tmp_path: Path, name: str) -> None:
+    """A name becomes a key of run.toml: it is quoted, so that a slash, a dot or an escape breaks nothing."""
+    changed(spec, 'name = "cand"', f"name = {json.dumps(name)}")
+    changed(spec, 'model = "openai/judge"\nbase_url = "http://127.0.0.1:9/v1"', 'model = "simulated/honest"')
+    folder = run(spec, out=tmp_path / "run").folder
+    battles = run_folder.read(folder)
+    assert len(battles.models) == 1 and len(battles.games) == 8
+
+
+def test_a_key_in_an_address_is_refused(spec: Path, tmp_path: Path) -> None:
+    changed(spec, NOWHERE, f"{NOWHERE}?api_key=hunter2hunter2")
+    with pytest.raises(InputError, match="key or password") as raised:
+        run(spec, out=tmp_path / "run")
+    assert "hunter2" not in str(raised.value) and not (tmp_path / "run").exists()

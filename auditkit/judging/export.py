@@ -125,7 +125,9 @@ def _toml_value(value: object) -> str:
 
 
 def _toml_table(header: str, values: Mapping[str, object]) -> str:
-    lines = [f"{name} = {_toml_value(value)}" for name, value in values.items() if value not in (None, "", {}, [], ())]
+    # Keys are quoted: a model's name may hold a slash, a dot or an escape.
+    kept = {name: value for name, value in values.items() if value not in (None, "", {}, [], ())}
+    lines = [f"{_toml_value(str(name))} = {_toml_value(value)}" for name, value in kept.items()]
     return "\n".join(["", header, *lines, ""])
 
 

@@ -2,7 +2,7 @@
 
 A value under a name that means a secret (``api_key``, ``Authorization``, ``client-secret`` …) is replaced by
 `REMOVED` whatever it is; in every other text, the credentials of an address (``https://user:password@host``) and
-``Bearer`` or ``Basic`` tokens are. Prompts and answers are never altered.
+``Bearer`` or ``Basic`` tokens are, and so are parameters of an address whose name means a secret. Prompts and answers are never altered.
 """
 
 from __future__ import annotations
@@ -25,11 +25,17 @@ _SECRET_NAME: Final = re.compile(
 )
 _USERINFO: Final = re.compile(r"(?<=://)[^/?#\s@]+(?=@)")
 _HEADER_TOKEN: Final = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_QUERY: Final = re.compile(r"([?&;])([A-Za-z0-9_.%-]{1,64})=([^&;#\s]+)")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def _is_secret(name: str) -> bool:
     return _SECRET_NAME.search(_CAMEL.sub("_", name).lower().replace("-", "_").replace(" ", "_")) is not None
+
+
+def _without_secret(parameter: re.Match[str]) -> str:
+    mark, name, _ = parameter.groups()
+    return f"{mark}{name}={REMOVED}" if _is_secret(name) else parameter[0]
 
 
 def without_secrets(value: object) -> Json:
@@ -39,7 +45,8 @@ def without_secrets(value: object) -> Json:
         TypeError: `value` holds something that is not JSON.
     """
     if isinstance(value, str):
-        return _HEADER_TOKEN.sub(rf"\1 {REMOVED}", _USERINFO.sub(REMOVED, value))
+        text = _HEADER_TOKEN.sub(rf"\1 {REMOVED}", _USERINFO.sub(REMOVED, value))
+        return _QUERY.sub(_without_secret, text) if "://" in text else text
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
