@@ -138,7 +138,7 @@ def _read_key(path: Path, *, private: bool) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise InputError(f"the key cannot be read: {error.strerror}", path=path) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             raise InputError("expected a key file, got a folder, pipe or device", path=path)
@@ -147,7 +147,10 @@ def _read_key(path: Path, *, private: bool) -> bytes:
                 f"the private key can be read by others (mode {state.st_mode & 0o777:04o})", path=path,
                 mend="chmod 600, or make a new key if it was readable for long",
             )  # fmt: skip
-        data = file.read(_LARGEST_KEY + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(_LARGEST_KEY + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > _LARGEST_KEY:
         raise InputError("too large for a key", path=path)
     return data

@@ -34,7 +34,7 @@ def sarif(report: Report) -> str:
             "version": report.auditkit,
             "rules": [{"id": rule, "shortDescription": {"text": rule.replace("_", " ")}} for rule in rules],
         }},
-        "automationDetails": {"id": f"gameability/{quote(report.benchmark.name, safe='')}/"},
+        "automationDetails": {"id": f"gameability/{_quoted(report.benchmark.name, safe='')}/"},
         "columnKind": "unicodeCodePoints",
         "results": [_result(report, s, r, rules.index(r.rule)) for s in report.submissions for r in s.reasons],
     }  # fmt: skip
@@ -71,4 +71,8 @@ def _place(report: Report, s: SubmissionReport) -> str:
         item.path for item in report.inputs if f"/{s.model}/" in item.path or item.path.endswith(f"/{s.model}.jsonl")
     ]
     path = (own or [item.path for item in report.inputs] or ["report.json"])[0]
-    return quote(path.encode("utf-8", "backslashreplace").decode().lstrip("/"), safe="/")
+    return _quoted(path.lstrip("/"), safe="/")
+
+
+def _quoted(text: str, safe: str) -> str:
+    return quote(text, safe=safe, errors="backslashreplace")
