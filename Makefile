@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench lock
+.PHONY: help setup demo demo-build test test-all lint bench lock
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -31,6 +31,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: $(STAMP) ## run a small benchmark live with the model inside the process, audit it and write its report
 	@$(BIN)/auditkit demo --out out/demo
+
+demo-build: $(STAMP) ## build a small benchmark from prompts: those of ../shared/data where they are, else our own
+	@$(BIN)/python bench/demo_build.py out/demo-build
 
 test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest; code=$$?; echo "pytest exit code: $$code"; exit $$code

@@ -208,9 +208,9 @@ def keep(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> None:
     against = [""] * len(rows)
     if args["index"]:
         index = load_index(Path(args["index"]))
-        left = [i for i, reason in enumerate(reasons) if not reason]
+        left = np.array([i for i, reason in enumerate(reasons) if not reason], dtype=np.int64)
         texts = [text_of(turns) for turns in table.column("turns").take(left).to_pylist()]
-        for i, match in zip(left, index.matches(texts, args["near"]), strict=True):
+        for i, match in zip(left.tolist(), index.matches(texts, args["near"]), strict=True):
             if match is not None:
                 reasons[i] = f"contaminated_{match.test}"
                 against[i], value[i] = index.names[match.item], match.value

@@ -199,12 +199,14 @@ class Pipeline:
         s = self.settings
         before, _ = self.embedded
         method = method_for(s.clustering, self.total, s.embedding)
-        told = {"method": method, "min_cluster": s.min_cluster, "k": s.k, "seed": s.seed}
+        told = {"method": method, "min_cluster": s.min_cluster, "k": s.k, "seed": s.seed, "least": 2 * s.clusters}
         stage = self.work.begin("07-cluster", told, [before])
         path = stage.folder / _WHOLE
         if not stage.done or not path.exists():
             self.progress("cluster", 0, 1)
-            found = cluster(self.vectors, method=method, min_cluster=s.min_cluster, k=s.k, seed=s.seed)
+            found = cluster(
+                self.vectors, method=method, min_cluster=s.min_cluster, k=s.k, seed=s.seed, least=2 * s.clusters
+            )  # fmt: skip
             labels = join_outliers(found.labels, self.texts())
             write_part(path, pa.table({"cluster": pa.array(labels)}))
             stage = self.work.finish(stage, {"method": found.method, "outliers": found.outliers})

@@ -108,7 +108,9 @@ def prompts_of(
     for part in pipeline.kept[1]:
         table = read_part(part, _COLUMNS)
         inside = sorted(place for place in wanted if start <= place < start + table.num_rows)
-        for place, row in zip(inside, table.take([place - start for place in inside]).to_pylist(), strict=True):
+        for place, row in zip(
+            inside, table.take(np.array([place - start for place in inside], dtype=np.int64)).to_pylist(), strict=True
+        ):
             number, score = int(labels[place]), int(done.scores[place])
             met = dict(zip(CRITERIA, done.met[place].tolist(), strict=True))
             mean = float(means[number])
@@ -144,8 +146,9 @@ def _funnel(pipeline: Pipeline, done: Annotated, became: Any, drawn: int) -> tup
         FunnelRow("read", ingested["rows"]),
         FunnelRow("ingested", ingested["kept"], _reasons(ingested)),
         FunnelRow("unique", unique, _reasons(doubles)),
-        FunnelRow("clear of the benchmarks named", kept["kept"], _reasons(shared)),
     ]
+    if pipeline.settings.against:
+        rows.append(FunnelRow("uncontaminated", kept["kept"], _reasons(shared)))
     left = kept["kept"]
     if len(done.passes) > 1:
         left = done.passes[0].passed

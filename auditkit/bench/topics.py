@@ -18,11 +18,13 @@ SHOWN: Final = 50
 SHOWN_CHARS: Final = 500
 """Prompts of a cluster, and characters of each, that its name is made from (BenchBuilder shows a model as many)."""
 _TERMS: Final = 3
+_COMMON_SHARE: Final = 0.02
+_COMMON_LEAST: Final = 20
 TOPIC_TOKENS: Final = 24
 _LONGEST_TOPIC: Final = 60
 _MOST_WORDS: Final = 8
 _MARKUP: Final = re.compile(r"[<>{}\[\]|]")
-_WORD: Final = re.compile(r"[^\W\d_]{3,}|[\u4e00-\u9fff\u3040-\u30ff]{2}")
+_WORD: Final = re.compile(r"(?:[^\W\d_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0dff]){3,}|[\u4e00-\u9fff\u3040-\u30ff]{2}")
 _LONGEST: Final = 24
 
 
@@ -42,6 +44,8 @@ def terms_of(members: Mapping[int, Sequence[str]], wanted: int = 2 * _TERMS) -> 
     """
     counted: dict[int, Counter[str]] = {}
     total: Counter[str] = Counter()
+    shown = sum(min(len(texts), SHOWN) for texts in members.values())
+    common = max(_COMMON_SHARE * shown, _COMMON_LEAST)
     for number, texts in members.items():
         own: Counter[str] = Counter()
         for text in texts[:SHOWN]:
@@ -54,9 +58,12 @@ def terms_of(members: Mapping[int, Sequence[str]], wanted: int = 2 * _TERMS) -> 
         size = max(own.total(), 1)
         least = 2 if len(members[number]) > 2 else 1
         scored = [
-            (-count / size * math.log1p(mean / total[word]), word) for word, count in own.items() if count >= least
+            (total[word] > common, -count / size * math.log1p(mean / total[word]), word)
+            for word, count in own.items()
+            if count >= least
         ]
-        found[number] = [word for _, word in sorted(scored)[:wanted]]
+        # Words that many prompts of any topic hold come last: they name a cluster only where nothing else does.
+        found[number] = [word for _, _, word in sorted(scored)[:wanted]]
     return found
 
 
