@@ -186,3 +186,15 @@ def test_a_key_in_an_address_is_refused(spec: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="key or password") as raised:
         run(spec, out=tmp_path / "run")
     assert "hunter2" not in str(raised.value) and not (tmp_path / "run").exists()
+
+
+def test_two_models_with_one_answer_are_one_call(spec: Path, tmp_path: Path) -> None:
+    """Their games ask the judge the same: it is asked, and paid, once, and both games take its one verdict."""
+    twin = (tmp_path / "cand.jsonl").read_text().replace('"cand"', '"twin"')
+    (tmp_path / "twin.jsonl").write_text(twin)
+    changed(spec, "[judge]", '[[models]]\nname = "twin"\nanswers = "twin.jsonl"\n\n[judge]')
+    changed(spec, 'model = "openai/judge"\nbase_url = "http://127.0.0.1:9/v1"', 'model = "simulated/honest"')
+    done = run(spec, out=tmp_path / "run")
+    assert done.games == 16 and done.done == 16 and done.calls == 8
+    games = run_folder.read(done.folder).games.pivot(index=["prompt_id", "order"], columns="model", values="outcome")
+    assert games["cand"].equals(games["twin"].rename("cand"))

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 _POLL: Final = 1.0
 """Seconds between looks at calls that another process makes."""
+_SOON: Final = 0.02
+"""Seconds between looks at a completion that this process is writing."""
 _AT_A_TIME: Final = 8
 """Prompts that are rendered before calls under way get their turn."""
 
@@ -117,6 +119,8 @@ class Asker:
     connect: Callable[..., Client] = client_for
     _clients: dict[tuple[str, str], Client] = field(default_factory=dict)
     _limits: dict[tuple[str, str], Limits] = field(default_factory=dict)
+    _flying: dict[str, asyncio.Future[Completion]] = field(default_factory=dict)
+    _asked: set[int] = field(default_factory=set)
 
     async def close(self) -> None:
         """Close the clients."""
@@ -170,23 +174,40 @@ class Asker:
             Halted: The run is stopping.
             StoreError: It could not be stored.
         """
+        key = request.key
+        # Two games may ask the same (two models with one answer): one call is made, and both take what it gave.
+        if key in self._flying:
+            return await asyncio.shield(self._flying[key])
+        own = _short(key) in self._asked  # it came back in this start, and may be on its way to the disk
+        granted = granted and not own
         while not granted:
-            found = await self.look_up([request.key])
-            if request.key in found.stored:
-                return found.stored[request.key]
-            granted = request.key in found.granted
+            found = await self.look_up([key])
+            if key in found.stored:
+                return found.stored[key]
+            if key in self._flying:
+                return await asyncio.shield(self._flying[key])
+            granted = key in found.granted and not own
             if not granted:
                 if self.halt.called:
                     raise Halted("stopped while another process makes the call")
-                await asyncio.sleep(_POLL)
+                await asyncio.sleep(_SOON if own else _POLL)
+        flying = self._flying[key] = asyncio.get_running_loop().create_future()
         try:
-            return await self._call(request, address)
-        except CallError:
+            completion = await self._call(request, address)
+        except BaseException as error:
+            flying.set_exception(error if isinstance(error, Exception) else Halted("stopped during the call"))
+            flying.exception()  # looked at: nobody else may be waiting for it
             # Given up at once, so that another process need not wait for the lease to end. A writer that closes gives
             # up whatever is left.
-            if not self.halt.called:
-                await self.writer.release([request.key])
+            if isinstance(error, CallError) and not self.halt.called:
+                await self.writer.release([key])
             raise
+        else:
+            flying.set_result(completion)
+            self._asked.add(_short(key))
+            return completion
+        finally:
+            del self._flying[key]
 
     async def _call(self, request: Request, address: Address) -> Completion:
         client, limits = self._client(address)
@@ -204,6 +225,11 @@ class Asker:
         # Not waited for: what the completion leads to is put after it, and counts when both are on the disk.
         await self.writer.put(request, completion, wait=False)
         return completion
+
+
+def _short(key: str) -> int:
+    """Return a content key in 64 bits: enough to tell the calls of one start apart, and small."""
+    return int(key[:16], 16)
 
 
 async def _chunks(items: Iterable[T], size: int) -> AsyncIterator[list[T]]:
