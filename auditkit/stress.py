@@ -21,11 +21,11 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from auditkit.attack import AttackPlan
 from auditkit.attacks.arena import Arena, Item
 from auditkit.attacks.defences import Setup, judge_file
 from auditkit.attacks.gates import run_gates
 from auditkit.attacks.hardening import DefendedArena, HardenedStack, harden, measured_stacks
+from auditkit.attacks.plan import AttackPlan
 from auditkit.attacks.playing import play_suite
 from auditkit.attacks.probing import CORE, play_probes, probe_calls
 from auditkit.attacks.results import analyse

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from auditkit.attack import AttackPlan, attack, dry_run_attack
+from auditkit.attack import attack, dry_run_attack
 from auditkit.attacked import suite_from_json, suite_to_json
+from auditkit.attacks.plan import AttackPlan
 from auditkit.audit import audit
 from auditkit.cli import main
 from auditkit.errors import InputError, UsageError

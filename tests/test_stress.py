@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from auditkit.attack import AttackPlan
+from auditkit.attacks.plan import AttackPlan
 from auditkit.cli import main
 from auditkit.errors import InputError, UsageError
 from auditkit.judging.spec import load_judge

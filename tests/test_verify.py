@@ -25,10 +25,13 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
 from auditkit import demo
+from auditkit.attack import attack
+from auditkit.attacks.plan import AttackPlan
 from auditkit.certify import certify
 from auditkit.cli import main
 from auditkit.errors import InputError
 from auditkit.formats import run_folder
+from auditkit.judging.known import builtin_pairs
 from auditkit.records import Battles, Settings
 from auditkit.reports.envelope import PAYLOAD_TYPE, canonical, load_key, new_key, public_key, seal
 from auditkit.sources import versions
@@ -537,6 +540,38 @@ def test_the_live_run_that_ships_is_made_again(tmp_path: Path) -> None:
     named = {s["name"] for s in live.statement()["subject"]}
     files = {f"inputs/{p.relative_to(tmp_path)}" for p in recording.rglob("*") if p.is_file()}
     assert files <= named
+
+
+def test_a_run_with_its_judge_and_its_attacks_is_made_again(tmp_path: Path) -> None:
+    """The judge's file, on which gates are tried, and the games of attacks are subjects; their numbers are derived again."""
+    pairs = builtin_pairs(30)
+    for name, rows in (
+        ("prompts", [{"id": p.id, "prompt": p.question} for p in pairs]),
+        ("baseline", [{"id": p.id, "answer": p.wrong} for p in pairs]),
+        ("good", [{"id": p.id, "answer": p.right} for p in pairs]),
+    ):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = tmp_path / "audit.toml"
+    spec.write_text(
+        '[benchmark]\npath = "prompts.jsonl"\nbaseline = "baseline.jsonl"\n'
+        '[[models]]\nname = "good"\nanswers = "good.jsonl"\n'
+        '[judge]\nuse = "arena-hard-v0.1"\nmodel = "simulated/obey?p=0.9&seed=2"\n'
+    )
+    run = attack(spec, AttackPlan(only=("injection-naive", "padding-double")), out=tmp_path / "run").folder
+    made = _issue(tmp_path / "made", run, "good")
+    predicate = made.statement()["predicate"]
+    assert {a["attack"] for a in predicate["attacks"]} == {"injection-naive", "padding-double"}
+    assert all(a["uplift"] is not None for a in predicate["attacks"])
+    assert {g["gate"]: g["status"] for g in predicate["gates"]}["H3"] != "not_measured"
+    assert made.check(recompute=True).exit_code == 0, made.check(recompute=True).checks
+    named = {s["name"] for s in made.statement()["subject"]}
+    assert {"inputs/run/judge.toml", "inputs/run/attacks/suite.json", "inputs/run/run.toml"} <= named
+    for name in ("judge.toml", "attacks/suite.json"):
+        path = run / name
+        data = path.read_bytes()
+        path.write_bytes(data.replace(b"a", b"b", 1))
+        assert _failed(made.check()) == [f"inputs/run/{name}"]
+        path.write_bytes(data)
 
 
 def test_the_signature_is_plain_dsse(bundle: Bundle) -> None:

@@ -44,7 +44,7 @@ def attack_options(suite: str) -> Callable[[F], F]:
 
 def plan_of(given: dict[str, Any], carrier: str = "") -> Any:
     """Return the `auditkit.attack.AttackPlan` that the options ask for, taking them out of `given`."""
-    from auditkit.attack import AttackPlan
+    from auditkit.attacks.plan import AttackPlan
 
     names = ("suite", "access", "attacker", "attacker_url", "adaptive", "budget", "search_calls", "search_share")
     return AttackPlan(only=given.pop("only"), carrier=carrier, **{name: given.pop(name) for name in names})
