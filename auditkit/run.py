@@ -76,8 +76,8 @@ class RunResult:
 
     @property
     def complete(self) -> bool:
-        """Tell whether nothing is left that the same command could do."""
-        return not self.stopped and not self.failed
+        """Tell whether nothing is left that the same command could do, and there is something to show for it."""
+        return not self.stopped and not self.failed and (self.done > 0 or not self.games)
 
 
 def run(

@@ -137,7 +137,8 @@ def show_result(result: RunResult, *, as_json: bool, quiet: bool) -> None:
 
 def why_incomplete(result: RunResult, command: str) -> str:
     """Say in one line why a run did not end, and how it goes on."""
-    why = result.stopped or f"{result.failed} calls failed ({result.problem})"
+    refused = f"the provider refuses all {result.rejected} requests ({result.problem})"
+    why = result.stopped or (f"{result.failed} calls failed ({result.problem})" if result.failed else refused)
     return f"{why}; {result.done} of {result.games} games are stored; to go on: {command}"
 
 
