@@ -132,6 +132,12 @@ def test_criteria_come_first_in_the_reply() -> None:
     assert parse_verdict(text_judge, "1. Truth.\n2. Use.\n\nA it is.\n[[A>B]]").outcome == 1.0
 
 
+def test_the_page_names_every_defence() -> None:
+    """And every rule of the gate."""
+    page = (Path(__file__).parents[3] / "docs" / "defences.md").read_text(encoding="utf-8")
+    assert [name for name in (*DEFENCES, "panel", *CONSTRAINTS) if f"`{name}`" not in page] == []
+
+
 # --- stacks ---------------------------------------------------------------------------------------------------------
 
 

@@ -126,6 +126,13 @@ def test_published_judges_are_probed_as_they_are(case: str, shared_data: Path) -
     assert catalogue.TEMPLATE.applies(judge) == (case != "alpaca")
 
 
+def test_the_page_names_every_probe() -> None:
+    """Those that are played and those that are not."""
+    page = (Path(__file__).parents[3] / "docs" / "probes.md").read_text(encoding="utf-8")
+    assert [name for name in PROBES if f"`{name}`" not in page] == []
+    assert [name for name in NOT_OFFLINE if name not in page] == []
+
+
 # --- edits ----------------------------------------------------------------------------------------------------------
 
 
