@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from auditkit.audit import audit
     from auditkit.certify import certify
+    from auditkit.claim import claim
     from auditkit.errors import AuditkitError, InputError, Undefined, UsageError
     from auditkit.formats import convert, read
+    from auditkit.quality import quality
     from auditkit.records import Battles, Settings
     from auditkit.reports import Report
     from auditkit.run import run
@@ -38,7 +40,9 @@ _HOMES: Final = {
     "UsageError": "auditkit.errors",
     "audit": "auditkit.audit",
     "certify": "auditkit.certify",
+    "claim": "auditkit.claim",
     "convert": "auditkit.formats",
+    "quality": "auditkit.quality",
     "read": "auditkit.formats",
     "run": "auditkit.run",
     "verify": "auditkit.verify",
@@ -54,7 +58,9 @@ __all__ = [
     "UsageError",
     "audit",
     "certify",
+    "claim",
     "convert",
+    "quality",
     "read",
     "run",
     "verify",
