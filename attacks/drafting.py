@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
 
 from auditkit.attacks.protocol import BudgetSpent, Situation, Tools, Try
 from auditkit.judging.calls import Json, Message, Rejected
@@ -20,8 +19,8 @@ from auditkit.text import count_tokens
 
 __all__ = ["Desk", "Draft", "Ledger", "Step", "between", "question_of"]
 
-#: Draws must differ; some models take no other temperature.
-_SAMPLING: Final[Mapping[str, Json]] = {"temperature": 1.0}
+#: What the model may write is bound to the length of the answer under attack, in tokens: some models never stop.
+_TIMES, _SHORTEST, _LONGEST = 4, 512, 4096
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,11 @@ class Desk:
         self._steps: dict[str, Step] = {}
         self._samples: dict[tuple[Message, ...], int] = {}
         self.drafts: list[Draft] = []
+        tokens = int(count_tokens([situation.answer], "cl100k_base")[0][0])
+        # Draws must differ; some models take no other temperature.
+        self._params: Mapping[str, Json] = {
+            "temperature": 1.0, "max_tokens": min(max(_TIMES * tokens, _SHORTEST), _LONGEST),
+        }  # fmt: skip
 
     @property
     def ledger(self) -> Ledger:
@@ -104,7 +108,7 @@ class Desk:
         except BudgetSpent:
             return
 
-    async def write(self, step: str, messages: Sequence[Message], params: Mapping[str, Json] = _SAMPLING) -> str:
+    async def write(self, step: str, messages: Sequence[Message]) -> str:
         """Return what the model says, without blanks around it; "" if its provider refuses the request.
 
         The same messages again are another draw.
@@ -117,7 +121,7 @@ class Desk:
         sample = self._samples.get(key, 0)
         self._samples[key] = sample + 1
         try:
-            said = await self._tools.write(messages, params, sample)
+            said = await self._tools.write(messages, self._params, sample)
         except Rejected:
             said = ""
         spent = self._steps.get(step, Step())

@@ -24,6 +24,7 @@ PARTS = {
     "estimators": ("Estimators and audit", ("numpy", "pandas", "scipy")),
     "engine": ("The engine of a run", ("aiohttp", "openai", "litellm", "sqlalchemy")),
     "local": ("The embedded model", ("xllamacpp",)),
+    "search": ("The search for a prefix", ("numpy",)),
 }
 HEAD = """# Benchmarks
 

@@ -90,6 +90,7 @@ def test_best_of_n_hands_in_what_the_judge_likes_best() -> None:
     assert gold(one(), made.text) == max(gold(one(), text) for text in made.candidates)
     assert {messages for messages, _, _ in tools.asked} == {(Message("user", one().prompt.text),)}
     assert [sample for _, _, sample in tools.asked] == list(range(6))
+    assert [params for _, params, _ in tools.asked] == [{"temperature": 1.0, "max_tokens": 512}] * 6
     assert made.ledger.judge_calls == 12 and made.ledger.steps["sample"].calls == 6
 
 
