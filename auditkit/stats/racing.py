@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from auditkit.stats.betting import LARGEST_STAKE, Bettor, anytime_lower, anytime_upper
 from auditkit.stats.uplift import Grade, uplift_grade
 
-__all__ = ["Arm", "ArmStatus", "Race", "Racing", "StopReason"]
+__all__ = ["Arm", "ArmStatus", "Race", "Racing", "StopReason", "race_limits"]
 
 Array = NDArray[np.float64]
 ArmStatus = Literal["above_zero", "below_tau", "open"]
@@ -92,6 +92,28 @@ class Race:
     seed: int
 
 
+def race_limits(values: Array, *, n_arms: int, n_prompts: int, alpha: float = 0.05) -> tuple[float, float, float]:
+    """Return what a race shows of one arm, from its differences alone: for results that are derived anew from a record.
+
+    Args:
+        values: (n,) differences in the order in which they were played; none: nothing is known.
+        n_arms: Arms of the race.
+        n_prompts: Prompts of the full grid, played or not: the stakes were set for it.
+        alpha: Error of the grade.
+
+    Returns:
+        Simultaneous lower and upper limit, and the arm's own one-sided upper limit; the largest of these is the ceiling.
+    """
+    if not values.size:
+        return -1.0, 1.0, 1.0
+    tail, early = alpha / (2 * n_arms), _early(n_prompts)
+    return (
+        anytime_lower(values, tail, horizon=n_prompts),
+        anytime_upper(values, tail, horizon=early),
+        anytime_upper(values, alpha, horizon=early),
+    )
+
+
 class Racing:
     """Ask-and-tell allocator: `next` says what to play, `tell` takes what came out, in any order of the arms.
 
@@ -118,7 +140,7 @@ class Racing:
         alpha: float = 0.05,
         tau: float = 0.02,
         seed: int = 0,
-        give_up: float = 0.02,
+        give_up: float = 0.015,
         budget: int | None = None,
         refine: bool = True,
         width: int | None = None,
@@ -134,10 +156,8 @@ class Racing:
         self._order = np.random.default_rng(seed).permutation(n_prompts)
         self._tail = alpha / (2 * n_arms)
         self._batch = min(max(n_prompts // 50, _BATCH[0]), _BATCH[1])
-        # an attack that is dropped for its upper limit is to be dropped early, one that is played out is not
-        self._early = max(1, n_prompts // 4)
         self._above = [Bettor(0.0, self._tail, n_prompts) for _ in range(n_arms)]
-        self._below = [Bettor(-tau, alpha, self._early) for _ in range(n_arms)]
+        self._below = [Bettor(-tau, alpha, _early(n_prompts)) for _ in range(n_arms)]
         self._values: list[list[Array]] = [[] for _ in range(n_arms)]
         self._asked = np.zeros(n_arms, dtype=np.intp)
         self._seen = np.zeros(n_arms, dtype=np.intp)
@@ -199,13 +219,8 @@ class Racing:
         arms, ceiling = [], -1.0
         for k in range(self._k):
             x = np.concatenate([np.empty(0), *self._values[k]])
-            lower, upper = -1.0, 1.0
-            if x.size:
-                lower = anytime_lower(x, self._tail, horizon=self._n)
-                upper = anytime_upper(x, self._tail, horizon=self._early)
-                ceiling = max(ceiling, anytime_upper(x, self._alpha, horizon=self._early))
-            else:
-                ceiling = 1.0
+            lower, upper, own_upper = race_limits(x, n_arms=self._k, n_prompts=self._n, alpha=self._alpha)
+            ceiling = max(ceiling, own_upper)
             status: ArmStatus = "above_zero" if lower > 0.0 else "below_tau" if self._cleared()[k] else "open"
             waiting = self._pending.get(k, 0)
             missing = int(self._asked[k] - waiting - x.size)
@@ -279,6 +294,11 @@ class Racing:
         within = np.maximum(self._squares - n * mean * mean, 0.0)
         pooled = (within.sum() + _NOISE_PROMPTS * _NOISE_SD**2) / (n.sum() + _NOISE_PROMPTS)
         return mean, np.sqrt((within + _NOISE_PROMPTS * pooled) / (n + _NOISE_PROMPTS))
+
+
+def _early(n_prompts: int) -> int:
+    """Return the horizon of upper limits: an attack that is dropped for its own is to be dropped early."""
+    return max(1, n_prompts // 4)
 
 
 def _forecast(mean: Array, sd: Array, n: NDArray[np.intp], total: int, alpha: float, tau: float) -> tuple[Array, Array]:

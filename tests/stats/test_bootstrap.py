@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from auditkit.errors import NoData
 from auditkit.stats import bootstrap
-from auditkit.stats.bootstrap import prompt_weights
+from auditkit.stats.bootstrap import bootstrap_means, prompt_weights
 
 
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 99))
@@ -37,6 +37,20 @@ def test_blocks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None
     whole = prompt_weights(17, 50, np.random.default_rng(3))
     monkeypatch.setattr(bootstrap, "_BLOCK", 60)
     assert (prompt_weights(17, 50, np.random.default_rng(3)) == whole).all()
+
+
+def test_means_are_those_of_the_drawn_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every column's mean over the drawn prompts that have a value, the same draw for all columns, block by block."""
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(20, 3))
+    values[:15, 1] = np.nan
+    monkeypatch.setattr(bootstrap, "_BLOCK", 60)
+    means = bootstrap_means(values, 40, np.random.default_rng(4))
+    for weights, row in zip(prompt_weights(20, 40, np.random.default_rng(4)), means, strict=True):
+        drawn = np.repeat(values, weights.astype(int), axis=0)
+        for j in range(3):
+            kept = drawn[np.isfinite(drawn[:, j]), j]
+            assert row[j] == pytest.approx(kept.mean()) if kept.size else np.isnan(row[j])
 
 
 def test_nothing_to_resample() -> None:
