@@ -51,5 +51,5 @@ bench: $(STAMP) ## measure the speed against peers and write docs/benchmarks.md
 	$(BIN)/python bench/run.py
 
 lock: $(STAMP) ## choose the dependencies anew and write requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra local --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
