@@ -19,7 +19,7 @@ from auditkit.audit import Progress, created
 from auditkit.claims import BENCHMARKS, Board, Check, Claim, ClaimReport, ClaimResult, Estimate, Ledger, read_ledger
 from auditkit.claims.boards import CONTROLLED, Facts, find_row
 from auditkit.claims.checks import baseline_row, before_data, best_of_text, of_size, unit_fault
-from auditkit.claims.controlled import gains, own_score
+from auditkit.claims.controlled import Gains, gains, own_score
 from auditkit.claims.results import SCHEMA, Evidence
 from auditkit.claims.verdicts import (
     Decision,
@@ -120,6 +120,8 @@ def _audit(
     checks = before_data(one, facts, boards, ledger.claims, settings.level)
     if battles is not None:
         missing = _missing(one, facts, battles)
+        if not missing and one.metric == "win_or_tie" and not one.of_score:
+            missing = "a difference of rates of wins and ties together is no gain"
         if not missing:
             try:
                 return _by_prompt(one, battles, checks, settings)
@@ -171,6 +173,8 @@ def _missing(one: Claim, facts: Facts | None, battles: Battles) -> str:
 def _by_prompt(one: Claim, battles: Battles, checks: list[Check], settings: Settings) -> ClaimResult:
     if one.of_score:
         score = own_score(battles, one.candidate, one.metric, settings)
+        if one.metric == "win_or_tie":
+            checks = [Check("ties", "flag", score.note), *(c for c in checks if c.name != "ties")]
         main = Estimate(
             score.control, score.estimate, score.se, score.ci, score.n, method=score.method, note=score.note
         )
@@ -182,7 +186,7 @@ def _by_prompt(one: Claim, battles: Battles, checks: list[Check], settings: Sett
     estimates = [_with_runs(e, extra, len(one.runs), level) for e in found.estimates]
     main, others = _main(one, estimates)
     named = replace(one, baseline=baseline)
-    checks = [*checks, *_of_pairs(one, found.pairs.n, found.pairs.left_out, found.baseline_score, settings.level)]
+    checks = [*checks, *_of_pairs(one, found, settings.level)]
     test = None
     if one.wording == "comparable":
         freedom = found.pairs.n - 1.0 if main.control == "raw" else None
@@ -221,17 +225,22 @@ def _main(one: Claim, estimates: Sequence[Estimate]) -> tuple[Estimate, list[Est
     return main, [e for e in estimates if e is not main and e.control != "raw"]
 
 
-def _of_pairs(one: Claim, n: int, left_out: int, baseline: float | None, level: float) -> list[Check]:
-    share = n / (n + left_out)
+def _of_pairs(one: Claim, found: Gains, level: float) -> list[Check]:
+    n, left_out = found.pairs.n, found.pairs.left_out
     text = f"{n} prompts have a verdict on both models, {left_out} on one only"
-    found = [Check("coverage", "flag" if share < _LITTLE_SHARED else "pass", text)]
-    if one.baseline_value is not None and baseline is not None and one.metric in ("win_rate", "score", "reward"):
-        facts = BENCHMARKS.get(one.benchmark)
-        allowed = threshold_of_gain(facts.se, level) if facts is not None else 0.1
-        off = abs(baseline - one.baseline_value) > allowed
-        text = f"the claim has its baseline at {one.baseline_value:g}, the recording at {baseline:.2f}"
-        found.append(Check("baseline_recorded", "flag" if off else "pass", text))
-    return found
+    checks = [Check("coverage", "flag" if n < _LITTLE_SHARED * (n + left_out) else "pass", text)]
+    if found.scores is None or one.metric in CONTROLLED:
+        return checks
+    facts = BENCHMARKS.get(one.benchmark)
+    allowed = threshold_of_gain(facts.se, level) if facts is not None and one.metric == facts.metrics[0] else 0.1
+    for name, who, claimed, recorded in (
+        ("candidate_recorded", "candidate", one.value, found.scores[0]),
+        ("baseline_recorded", "baseline", one.baseline_value, found.scores[1]),
+    ):
+        if claimed is not None:
+            text = f"the claim has its {who} at {claimed:g}, the recording at {recorded:.2f}"
+            checks.append(Check(name, "flag" if abs(recorded - claimed) > allowed else "pass", text))
+    return checks
 
 
 # --- rows of a board ------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -48,13 +48,13 @@ class Gains:
         estimates: ``raw`` first, then every control that applies; ``gated`` only where the candidate failed it.
         decomposition: Model (quality), length, style, position; they add up to the raw gain.
         pairs: The paired prompts.
-        baseline_score: The baseline's own score, in points of the metric; None where it is the opponent.
+        scores: Candidate's and baseline's own raw scores, in points; None where they met each other.
     """
 
     estimates: tuple[Estimate, ...]
     decomposition: tuple[Part, ...]
     pairs: Pairs
-    baseline_score: float | None
+    scores: tuple[float, float] | None
 
 
 def gains(battles: Battles, candidate: str, baseline: str, metric: str, settings: Settings, level: float) -> Gains:
@@ -91,8 +91,8 @@ def gains(battles: Battles, candidate: str, baseline: str, metric: str, settings
         )
         if estimate is not None
     ]  # fmt: skip
-    score = None if pairs.design == "direct" else pairs.scores[1]
-    return Gains(tuple(found), _decomposition(pairs, weights, level), pairs, score)
+    scores = None if pairs.design == "direct" else pairs.scores
+    return Gains(tuple(found), _decomposition(pairs, weights, level), pairs, scores)
 
 
 def own_score(battles: Battles, model: str, metric: str, settings: Settings) -> Score:
@@ -107,17 +107,27 @@ def own_score(battles: Battles, model: str, metric: str, settings: Settings) -> 
             raise Undefined(f"no usable rating of {model!r} is recorded")
         mean = cluster_mean(table["score"], pd.factorize(table["prompt_id"])[0], level=settings.level)
         return Score(model, "raw", mean.estimate, mean.se, mean.ci, mean.n_clusters, unit="rating")
-    if metric == "reward":
+    if metric in ("reward", "win_or_tie"):
         table = sides(battles, model)
         if not len(table):
             raise Undefined(f"no usable verdict on {model!r} is recorded")
-        reward = 200.0 * table["outcome"].to_numpy() - 100.0
-        mean = cluster_mean(reward, pd.factorize(table["prompt_id"])[0], level=settings.level)
-        return Score(model, "raw", mean.estimate, mean.se, mean.ci, mean.n_clusters, unit="reward")
+        y = table["outcome"].to_numpy()
+        values = 200.0 * y - 100.0 if metric == "reward" else 100.0 * (y >= 0.5)
+        mean = cluster_mean(values, pd.factorize(table["prompt_id"])[0], level=settings.level)
+        unit: Literal["reward", "win_rate"] = "reward" if metric == "reward" else "win_rate"
+        won, tied = 100.0 * float((y > 0.5).mean()), 100.0 * float((y == 0.5).mean())
+        split = (
+            f"won {won:.1f}%, tied {tied:.1f}%, lost {100 - won - tied:.1f}%: won + tied / 2 is {won + tied / 2:.1f}"
+        )
+        note = split if metric == "win_or_tie" else ""
+        return Score(model, "raw", mean.estimate, mean.se, mean.ci, mean.n_clusters, unit=unit, note=note)
     known: dict[str, Callable[[Battles, Settings], object]] = {
         "win_rate": raw, "length_controlled": length_controlled, "style_controlled": style_controlled,
     }  # fmt: skip
-    alone = replace(battles, games=battles.games[battles.games["model"] == model])
+    mine = battles.games["model"] == model
+    if not battles.benchmark.baselines:  # every game belongs to two models
+        mine |= battles.games["opponent"] == model
+    alone = replace(battles, games=battles.games[mine])
     control = {"win_rate": "raw"}.get(metric, metric)
     if not len(alone.games):
         raise Undefined(f"no game of {model!r} is recorded")

@@ -162,7 +162,7 @@ def _rated(battles: Battles, candidate: str, baseline: str) -> Pairs:
 
 
 def _joined(own: pd.DataFrame, other: pd.DataFrame, consistent: pd.Series | None) -> pd.DataFrame:
-    table = own.join(other, how="inner", lsuffix="_own", rsuffix="_other")
+    table = own.add_suffix("_own").join(other.add_suffix("_other"), how="inner")
     if not len(table):
         raise NoData("the two models share no prompt, opponent and judge")
     for name in STYLE:
