@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditkit import formats
-from auditkit.errors import InputError, NoData, Undefined, UsageError, printable
+from auditkit.errors import InputError, NoData, Undefined, UnknownFormat, UsageError, printable
 from auditkit.formats.boards import is_board, read_boards, read_names
 from auditkit.scores import Scores, of_board, of_recording, shared, usable
 from auditkit.stats import informative
@@ -197,7 +197,15 @@ def _gather(
         else:
             recordings.append(path)
     if recordings:
-        scores.append(of_recording(formats.read(*recordings, format=format), replicates, seed))
+        try:
+            battles = formats.read(*recordings, format=format)
+        except UnknownFormat as error:
+            raise UnknownFormat(
+                "neither a board nor a recording of any known format",
+                path=error.path,
+                mend="a board has one JSON object a line: model, score, results; auditkit plugins lists the formats",
+            ) from error
+        scores.append(of_recording(battles, replicates, seed))
     return scores
 
 

@@ -254,6 +254,7 @@ def test_the_command_prints_80_columns_and_json_alone(boards: Path, arena: Path)
         ('{"model": "a", "results": []}', "is not empty"),
         ('{"model": "a", "score": 1, "lower": 2, "upper": 1}', "wrong way round"),
         ('{"model": "\\u001b[31mred", "results": [1, 2]}', "has 1 usable model"),
+        ('{"model": "a"', "neither a board nor a recording"),
     ],
 )
 def test_bad_boards_are_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
