@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -304,3 +304,14 @@ def test_the_report_counts_verdicts() -> None:
     by_name = {r.claim.id: r for r in results}
     for name, code in (("eva-gemini", 1), ("qwen2-ah", 0), ("cgpo-ah", 3)):
         assert replace(report, results=(by_name[name],)).exit_code == code
+
+
+def test_the_documented_ledger_is_one() -> None:
+    """The example in docs/claims.md is read and gives the verdict that the page says; its tables name all that there is."""
+    page = LEDGER.with_suffix(".md").read_text(encoding="utf-8")
+    example = page.split("```toml\n")[1].split("```")[0]
+    report = claim(parse_ledger(example.encode(), LEDGER))
+    assert [r.verdict for r in report.results] == ["not_separable"]
+    assert report.results[0].threshold == pytest.approx(3.3, abs=0.05)
+    named = {field.name for field in fields(Claim)} | {check.name for r in claim(LEDGER).results for check in r.checks}
+    assert [name for name in sorted(named) if f"`{name}`" not in page] == []
