@@ -145,7 +145,7 @@ def equivalence(
     """
     from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-    if not (0.0 < margin < math.inf and 0.0 <= se < math.inf and 0.5 < level < 1.0):
+    if not (0.0 < margin < math.inf and 0.0 <= se < math.inf and 0.5 <= level < 1.0):
         raise ValueError(f"expected margin above 0, se at least 0, level in 0.5..1; got {margin}, {se}, {level}")
     if se == 0.0:
         inside = abs(difference) < margin
