@@ -11,10 +11,10 @@ from auditkit.attacks.protocol import Budget, Oracle, Seen, Situation, Try
 from auditkit.errors import NoData
 from auditkit.records import Order
 
-__all__ = ["Game", "Purse", "advantage", "games_of", "loss"]
+__all__ = ["FURTHEST", "Game", "Purse", "advantage", "games_of", "loss"]
 
 #: Log-odds beyond which more is not told apart: a probability of one in 160,000.
-_FURTHEST: Final = 12.0
+FURTHEST: Final = 12.0
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def advantage(seen: Seen) -> float:
     if len(seen.logprobs) == 1 and seen.logprobs[0][0] is None:
         value = -loss(seen)
     elif math.isnan(seen.outcome):
-        return -_FURTHEST
+        return -FURTHEST
     else:
         p = min(max(seen.outcome, 1e-9), 1 - 1e-9)
         value = math.log(p) - math.log1p(-p)
-    return min(max(value, -_FURTHEST), _FURTHEST)
+    return min(max(value, -FURTHEST), FURTHEST)

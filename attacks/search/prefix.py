@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from auditkit.attacks.protocol import Attack, Budget, Fitted, Oracle, Situation
-from auditkit.attacks.search.asking import Game, Purse, advantage, games_of
+from auditkit.attacks.search.asking import FURTHEST, Game, Purse, advantage, games_of
 from auditkit.attacks.search.payloads import Form, crafted
 from auditkit.attacks.search.proposals import Change, Kind, Proposals
 from auditkit.attacks.search.vocabulary import spaced
@@ -94,7 +94,7 @@ class PrefixSearch:
     async def __call__(
         self, oracle: Oracle, situations: Sequence[Situation], budget: Budget, rng: np.random.Generator
     ) -> Fitted:
-        """Search until the budget is used up.
+        """Search until the prefix wins as surely as can be told, or the budget is used up.
 
         Raises:
             NoData: There is no search prompt.
@@ -124,14 +124,14 @@ class _Run:
         self.turn = 0
 
     async def search(self) -> None:
-        """Ask until the purse is empty."""
+        """Ask until the purse is empty, or the prefix at hand is as far ahead as can be told."""
         count = max(self.plan.batch, int(self.plan.openings * self.purse.left))
         changes = self.proposals.openings(count)
-        while changes and await self._improve(changes):
+        while await self._improve(changes) and min(self.held.ahead.values()) < FURTHEST:
             changes = self.proposals.batch(self.held.prefix, self.plan.batch)
 
     async def _improve(self, changes: Sequence[Change]) -> bool:
-        """Try changes and keep what helps; False when the purse is empty."""
+        """Try changes and keep what helps; False when no call could be made."""
         before, calls = self.held, self.purse.calls
         tried = [_Candidate(change.on(before.prefix), change) for change in changes]
         helpful, more = await self._compare(tried)
@@ -148,7 +148,7 @@ class _Run:
                 self.history.append((self.purse.calls, sum(best.outcome.values()) / len(best.outcome)))
             self._widen(best.gain(before))
         self.turn += 1
-        return more
+        return more and self.purse.calls > calls
 
     async def _compare(self, tried: Sequence[_Candidate]) -> tuple[list[_Candidate], bool]:
         """Play active games until it is clear which candidates are ahead of the prefix at hand."""

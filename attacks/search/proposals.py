@@ -101,20 +101,21 @@ class Proposals:
         """Take note of a batch.
 
         Args:
-            changes: What was tried, all of one kind.
+            changes: What was tried.
             gains: What each gained (log-odds); up to 0 where it did not help.
             calls: Calls that the batch took.
         """
-        if not changes:
-            return
-        kind = changes[0].kind
         useful = np.maximum(gains, 0.0)
-        rate = float(useful.max() if kind == "repeat" else useful.sum()) / max(1, calls)
-        self._gain[kind] = (1 - _MEMORY) * self._gain.get(kind, rate) + _MEMORY * rate
-        if kind != "repeat":
-            grow = np.count_nonzero(useful) / len(changes) > _SUCCESS
-            most = max(1.0, self.length / (2 * len(changes)))
-            self.size = float(np.clip(self.size * (_LONGER if grow else _SHORTER), 1.0, max(most, 1.0)))
+        for kind in {change.kind: None for change in changes}:
+            own = np.array([change.kind == kind for change in changes])
+            # Of whole prefixes one is kept, of changes of a part all that helped.
+            total = useful[own].max() if kind == "repeat" else useful[own].sum()
+            rate = float(total) / max(1.0, calls * own.mean())
+            self._gain[kind] = (1 - _MEMORY) * self._gain.get(kind, rate) + _MEMORY * rate
+            if kind != "repeat" and len(changes[int(own.argmax())].texts) < self.length:
+                grow = np.count_nonzero(useful[own]) / own.sum() > _SUCCESS
+                most = max(1.0, self.length / (2 * own.sum()))
+                self.size = float(np.clip(self.size * (_LONGER if grow else _SHORTER), 1.0, most))
         for change, gain in zip(changes, useful, strict=True):
             if gain > 0:
                 self._places[change.start : change.start + len(change.texts)] += gain / len(change.texts)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["VerdictSearch"]
 
 _OF_ONE_KIND: Final = 3
+#: Share of games that a prefix must surely win for the search to end before its budget.
+_ENOUGH: Final = 0.97
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class VerdictSearch:
     async def __call__(
         self, oracle: Oracle, situations: Sequence[Situation], budget: Budget, rng: np.random.Generator
     ) -> Fitted:
-        """Search until the budget is used up.
+        """Search until a prefix surely wins nearly every game, or the budget is used up.
 
         Raises:
             NoData: There is no search prompt.
@@ -74,6 +76,8 @@ class VerdictSearch:
                 break
             ranked = raced
             history.append((purse.calls, ranked[0].mean))
+            if ranked[0].low() >= _ENOUGH:
+                break
             field.learn(ranked, purse.calls - before)
             arms = field.offspring(ranked, self.generation)
         best = max(ranked, key=lambda arm: (arm.games > 0, arm.low()))
@@ -97,14 +101,11 @@ class _Field:
         return Arm(text, crafted(self._form, text))
 
     def learn(self, ranked: Sequence[Arm], calls: int) -> None:
-        """Tell what became of the changes, kind by kind, on the scale of log-odds."""
+        """Tell what became of the changes, on the scale of log-odds."""
         tried = [(*self._made[arm.name], arm) for arm in ranked if arm.name in self._made and arm.games]
-        for kind in {change.kind for change, _, _ in tried}:
-            some = [
-                (change, _log_odds(arm) - _log_odds(parent)) for change, parent, arm in tried if change.kind == kind
-            ]
-            share = calls * len(some) // len(tried)
-            self._proposals.learn([change for change, _ in some], [gain for _, gain in some], share)
+        if tried:
+            gains = [_log_odds(arm) - _log_odds(parent) for _, parent, arm in tried]
+            self._proposals.learn([change for change, _, _ in tried], gains, calls)
 
     def offspring(self, ranked: Sequence[Arm], count: int) -> list[Arm]:
         """Return the best so far, crossings of it with the runner-up, and changed copies of it."""
