@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from auditkit.errors import AuditkitError
 from auditkit.judging.calling import Retry, call
-from auditkit.judging.calls import CallError, Client, Completion, Request
+from auditkit.judging.calls import CallError, Client, Completion, Fatal, Request
 from auditkit.judging.clients import client_for
 from auditkit.judging.events import Meter
 from auditkit.judging.limits import Limits
@@ -197,6 +197,8 @@ class Asker:
         except BaseException as error:
             flying.set_exception(error if isinstance(error, Exception) else Halted("stopped during the call"))
             flying.exception()  # looked at: nobody else may be waiting for it
+            if isinstance(error, Fatal):
+                self.halt.call(error)  # before anything is waited for: whoever gets this call's slot must not use it
             # Given up at once, so that another process need not wait for the lease to end. A writer that closes gives
             # up whatever is left.
             if isinstance(error, CallError) and not self.halt.called:

@@ -15,6 +15,7 @@ import pytest
 import auditkit
 from auditkit.errors import UsageError
 from auditkit.formats import read
+from auditkit.judging.engine import workers_for
 from auditkit.judging.events import Snapshot
 from auditkit.run import RunResult, run
 
@@ -46,8 +47,8 @@ def asked(server: Any) -> Counter[str]:
 
 
 def under_way(concurrency: int) -> int:
-    """Return how many calls a kill may meet between their start and the disk."""
-    return concurrency + max(2, concurrency // 4)
+    """Return how many calls a kill may meet between their start and the disk: one a worker."""
+    return workers_for(concurrency)
 
 
 # --- what is planted is found ---------------------------------------------------------------------------------------
@@ -263,7 +264,7 @@ def test_a_wrong_key_stops_at_once(world: World, server: Any, tmp_path: Path) ->
     result = run(world.spec(run="concurrency = 4"), out=tmp_path / "run")
     assert not result.complete
     assert "key" in result.stopped
-    assert len(server.seen) <= under_way(4)
+    assert len(server.seen) <= 4
 
 
 def test_a_server_that_refuses_everything_stops_the_run(world: World, server: Any, tmp_path: Path) -> None:
