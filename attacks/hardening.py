@@ -140,7 +140,7 @@ async def harden(
     *,
     benchmark: Benchmark,
     carrier: str,
-    fuzz: int = 100,
+    fuzz: int = 30,
 ) -> tuple[HardenedStack, ...]:
     """Play a suite against every stack.
 
@@ -164,6 +164,7 @@ async def harden(
     """
     level = 1.0 - (1.0 - settings.level) / len(setups)
     found = []
+    gates: dict[str, tuple[str, ...]] = {}  # stacks that share a judge file share its gates
     for setup in setups:
         arena = arena_of(setup)
         shown = items if "reference-guided" in setup.stack else [_without_reference(item) for item in items]
@@ -172,10 +173,12 @@ async def harden(
         )
         result = analyse(games, replace(settings, level=level))
         eligible = [a.uplift for a in result.attacks if a.uplift is not None and a.gold != "unknown"]
-        failed = tuple(g.gate for g in run_gates(setup.judge, cases=fuzz, seed=settings.seed) if g.status == "fail")
-        found.append(
-            HardenedStack(setup, result, max(eligible, default=None), await _accuracy(arena, shown, games), failed)
-        )
+        file = setup.judge.sha256
+        if file not in gates:
+            results = run_gates(setup.judge, cases=fuzz, seed=settings.seed)
+            gates[file] = tuple(gate.gate for gate in results if gate.status == "fail")
+        accuracy = await _accuracy(arena, shown, games)
+        found.append(HardenedStack(setup, result, max(eligible, default=None), accuracy, gates[file]))
     return choose_stack(found)
 
 

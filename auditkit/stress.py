@@ -271,7 +271,7 @@ async def _hardened(
     return await harden(
         measured_stacks(spec, references=True), arena_of, items, lambda judge: suite_of(judge, plan), settings,
         plan.attacks.settings(settings.seed, settings.level), benchmark=_benchmark(items, address), carrier=CARRIER,
-        fuzz=min(plan.fuzz, 100),
+        fuzz=min(plan.fuzz, 30),
     )  # fmt: skip
 
 
