@@ -30,7 +30,7 @@ from auditkit.judging.nonces import key_of
 from auditkit.judging.plan import Contest, Task, plan, prompts_of
 from auditkit.judging.resolve import Work, only_known, resolve
 from auditkit.judging.runspec import RunSpec, load_spec
-from auditkit.judging.session import Interrupted, asking, complete
+from auditkit.judging.session import Interrupted, asking, complete, frozen
 from auditkit.judging.spending import BudgetReached, Spending
 from auditkit.judging.store import Run, Store, StoreError
 
@@ -116,7 +116,7 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"the run folder cannot be made: {error.strerror}", path=folder) from error
-    with Store.open(store_of(work.spec, folder)) as store:
+    with Store.open(store_of(work.spec, folder)) as store, frozen():
         if work.contest.judge.nonce or work.contest.judge.label_nonce:
             work = replace(work, contest=replace(work.contest, key=key_of(store, folder.name)))
         session = _Session(work, folder, store, limit, tuple(only), Meter(listener), connect)

@@ -20,7 +20,7 @@ from auditkit.judging.runspec import RunSettings
 from auditkit.judging.spending import Spending
 from auditkit.judging.store import Store
 
-__all__ = ["Interrupted", "asking", "complete"]
+__all__ = ["Interrupted", "asking", "complete", "frozen"]
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ async def asking(
         UsageError: A client cannot be used as asked.
     """
     halt = Halt()
-    with _stopping(halt), _frozen():
+    with _stopping(halt), frozen():
         async with store.writer() as writer:
             asker = Asker(store, writer, settings, spending, meter, halt, connect)
             try:
@@ -77,8 +77,13 @@ async def asking(
 
 
 @contextmanager
-def _frozen() -> Iterator[None]:
-    """Keep the garbage collector from going through what is there already: a sixth of a call's processor time."""
+def frozen() -> Iterator[None]:
+    """Keep the garbage collector from going through what is there already: a sixth of a call's processor time. Inside
+    another one it does nothing.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
         yield
