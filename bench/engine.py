@@ -189,7 +189,9 @@ def side_openai(url: str, messages: list[list[dict[str, str]]], concurrency: int
                 )  # fmt: skip
                 return made.choices[0].message.content or ""
 
-        return sum(1 for text in await asyncio.gather(*map(ask, messages)) if text)
+        done = sum(1 for text in await asyncio.gather(*map(ask, messages)) if text)
+        await client.close()
+        return done
 
     started, cpu = clocks()
     say(started, cpu, done=asyncio.run(main()))

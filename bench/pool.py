@@ -1,7 +1,7 @@
 """Make a pool of prompts with planted topics and planted duplicates: ``pool.py FILE N [--topics 60] [--seed 0]``.
 
 Words are invented. A prompt is a task frame, words of its topic and words that every topic uses; easy prompts have a
-plain frame, hard ones a frame with conditions. Beside FILE stands ``FILE.truth.npz``: the topic of each prompt, what it
+plain frame, hard ones one with conditions. Beside FILE stands ``FILE.truth.npz``: the topic of each prompt, what it
 copies (-1: nothing), and whether the copy is exact.
 """
 
@@ -16,12 +16,34 @@ import numpy as np
 CONSONANTS = list("bcdfglmnprstvz")
 VOWELS = list("aeiou")
 EASY = ("tell me about", "i like", "say something on", "any news of", "some words on")
+#: A hard prompt takes one of each: many prompts share a phrase, few share a frame.
 HARD = (
-    "Write a python function that must handle at least 3 cases and then explain how my team should test",
-    "Compare the algorithms below, derive the cost = f(n) of each, then design a database for our users of",
-    "Given the following data file, calculate the probability step by step and propose a strategy if it fails for",
-    "Implement a class with exactly 4 methods, then analyze why the query of our software is slow on",
-    "Develop a plan for my company: first list requirements in a table, then estimate the regression model of",
+    ("Write", "Implement", "Design", "Develop", "Improve", "Debug", "Analyze", "Evaluate"),
+    (
+        "a python function",
+        "an algorithm",
+        "a database schema",
+        "a class",
+        "a sql query",
+        "a regression",
+        "an api",
+        "a test plan",
+    ),
+    ("that must", "which should", "so that our users can", "and my team must", "which our customers", "if we"),
+    (
+        "handle at least 3 cases",
+        "return exactly 4 rows",
+        "work without a server",
+        "follow the given format",
+        "use only one loop",
+    ),
+    (
+        "then compare the cost of",
+        "then explain step by step",
+        "and calculate f(n) = n^2 for",
+        "then list the risks of",
+        "and test",
+    ),
 )
 
 
@@ -61,9 +83,13 @@ def prompts(n: int, topics: int = 60, seed: int = 0, copies: float = 0.07) -> tu
         mine = own[topic[i]][_draw(rng, int(size[i]), 50)]
         theirs = common[_draw(rng, int(size[i]), 2_000)]
         body = np.where(rng.random(int(size[i])) < 0.5, mine, theirs)
-        frames = HARD if hard[i] else EASY
-        texts.append(f"{frames[int(rng.integers(len(frames)))]} {' '.join(body)}.")
+        frame = " ".join(_one(rng, part) for part in HARD) if hard[i] else _one(rng, EASY)
+        texts.append(f"{frame} {' '.join(body)}.")
     return texts, {"topic": topic, "of": of, "exact": exact, "hard": hard}
+
+
+def _one(rng: np.random.Generator, choices: tuple[str, ...]) -> str:
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _edited(rng: np.random.Generator, text: str, common: np.ndarray) -> str:

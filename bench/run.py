@@ -29,8 +29,8 @@ PARTS = {
 HEAD = """# Benchmarks
 
 Written by `make bench`. Every section comes from one run, in which both sides were measured side by side on the same
-machine; its first line says when, and how busy the machine was with other work (load average of the last minute
-before it began).
+machine; its first line says when, and how busy the machine was with other work (load average of the minute before).
+Where it was busy, the measured processes had real-time priority (`chrt -r 1 make bench`), all sides alike.
 """
 
 
@@ -42,9 +42,10 @@ def measured(part: str) -> str:
         out = Path(folder) / "section.md"
         subprocess.run([sys.executable, HERE / f"{part}.py", "--out", out], check=True)
         text = out.read_text(encoding="utf-8").strip()
+    ahead = os.sched_getscheduler(0) != os.SCHED_OTHER
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     return (
-        f"## {title}\n\n{now:%Y-%m-%d}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}, "
+        f"## {title}\n\n{now:%Y-%m-%d}, {os.cpu_count()} cores, load {load:.1f}{' (real-time priority)' if ahead else ''}, Python {platform.python_version()}, "
         f"{versions}.\n\n{text}\n"
     )
 
