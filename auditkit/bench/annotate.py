@@ -27,12 +27,17 @@ from auditkit.bench.words import folded
 from auditkit.errors import AuditkitError, InputError
 from auditkit.formats import _io
 from auditkit.judging.asking import Address, Asker
+from auditkit.judging.events import Meter
+from auditkit.judging.runspec import RunSettings
+from auditkit.judging.session import asking, complete
+from auditkit.judging.spending import Spending
+from auditkit.judging.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "Annotations", "Incomplete", "annotate_parts", "by_record", "by_rules", "load_annotations", "pending",
+    "Annotations", "Incomplete", "annotate_parts", "by_model", "by_record", "by_rules", "load_annotations", "pending",
     "recorded_annotations",
 ]  # fmt: skip
 
@@ -210,6 +215,31 @@ async def annotate_parts(
         raise Incomplete(f"{failed} annotations failed ({asker.meter.note})")
 
 
+def by_model(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> None:
+    """Annotate one part by a model, in a process of its own: on a cluster, whose nodes share the store.
+
+    Args:
+        inputs: As for `annotate_parts`.
+        output: The part to write.
+        args: ``model``, ``url``, ``recorded`` (paths), ``store``, ``concurrency``.
+
+    Raises:
+        Incomplete: Calls failed for now, or the work was halted.
+    """
+    address = Address(args["model"], args["url"])
+    recorded = recorded_annotations([Path(path) for path in args["recorded"]])
+    limits = RunSettings(concurrency=int(args["concurrency"]))
+
+    async def main() -> None:
+        with Store.open(args["store"]) as store:
+            async with asking(
+                store, limits, spending=Spending(None), meter=Meter(None), addresses=[address]
+            ) as asker:  # fmt: skip
+                await annotate_parts([Job(tuple(inputs), output)], asker, address, recorded)
+
+    complete(main())
+
+
 async def _annotate(
     job: Job, asker: Asker, address: Address, recorded: Mapping[int, tuple[bool, ...]]
 ) -> int:  # fmt: skip
@@ -217,6 +247,7 @@ async def _annotate(
     keys = exact_keys([folded(text) for text in texts]).tolist() if texts else []
     known = {row: recorded[key] for row, key in zip(rows, keys, strict=True) if key in recorded}
     asker.meter.done += len(known)
+    calls, spent, unpriced = asker.meter.calls, asker.meter.spent, asker.meter.unpriced
     ask = [(row, text) for row, text in zip(rows, texts, strict=True) if row not in known]
     found: dict[int, Reply[tuple[bool, ...]]] = {row: Reply(met, 0, 0, 0, 0.0) for row, met in known.items()}
     found |= await replies(
@@ -228,6 +259,10 @@ async def _annotate(
     counts = Counter({"asked": len(rows), "recorded": len(known)})
     counts["unread"] = sum(reply.value is None for reply in kept)
     counts["refused"] = sum(bool(reply.refused) for reply in kept)
+    # What this start has paid, for a driver on another machine.
+    counts["made"] = asker.meter.calls - calls
+    counts["made_microdollars"] = round(1e6 * (asker.meter.spent - spent))
+    counts["made_unpriced"] = asker.meter.unpriced - unpriced
     by = ["recorded" if row in known else address.model for row in rows]
     write_part(job.output, _table(rows, kept, by), counts)
     return 0

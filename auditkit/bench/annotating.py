@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from auditkit.bench.agreement import Agreement, agreement
 from auditkit.bench.annotate import (
     Annotations,
     annotate_parts,
+    by_model,
     by_record,
     by_rules,
     load_annotations,
@@ -170,6 +171,17 @@ def _pass(
     if not who.model:
         for job in left:
             by_record(job, known)
+    elif left and s.engine == "ray" and s.max_cost is None and "://" in s.store:
+        # Every node asks; the store that they share sees to it that no call is made twice.
+        args = {
+            "model": who.model, "url": who.base_url, "recorded": list(recorded), "store": s.store,
+            "concurrency": s.concurrency,
+        }  # fmt: skip
+        pipeline.mapped(stage, by_model, [replace(job, args=args) for job in jobs])
+        made = total_counts([job.output for job in left])
+        asking.meter.calls += made["made"]
+        asking.meter.spent += made["made_microdollars"] / 1e6
+        asking.meter.unpriced += made["made_unpriced"]
     elif left:
         total, _ = pending(jobs, known)
         done = total_counts([job.output for job in jobs if job.output.exists()])["asked"]

@@ -29,10 +29,16 @@ _CHUNK: Final = 50_000
 _PER_CLUSTER: Final = 16
 _MOST: Final = 4_000
 _PIECES: Final = 500
-#: A pool has a number of clusters of its own where the merge that would make them fewer is this much higher.
-_GAP: Final = 1.15
+#: Numbers of clusters at which a peak of the silhouette is looked for. Fewer clusters are languages or registers.
 _FEWEST: Final = 20
-"""Fewer clusters than this are languages or registers, not topics: 4,272 real prompts in five languages fall into 5."""
+_GRID_STEP: Final = 1.25
+_GRID_SAMPLE: Final = 8_000
+_SCORED: Final = 4_000
+#: A peak stands so much above what is two steps beside it, and is at least this high.
+_AROUND: Final = 2
+_PEAK: Final = 1.15
+_CLEAR: Final = 0.1
+_GAP: Final = 1.15
 _BUCKETS: Final = 1 << 16
 
 
@@ -105,6 +111,8 @@ def coordinates(vectors: Vectors, size: int, seed: int) -> Vectors:
     from sklearn.decomposition import PCA
 
     sample = vectors[:: max(1, -(-len(vectors) // _CHUNK))].astype(np.float32)
+    if len(sample) < 2:
+        return np.zeros((len(vectors), 1), dtype=np.float32)
     size = min(size, *sample.shape)
     reduction = PCA(size, svd_solver="covariance_eigh" if sample.shape[1] <= 1000 else "randomized", random_state=seed)
     reduction.fit(sample)
@@ -131,20 +139,23 @@ def _kmeans(vectors: Vectors, k: int, seed: int, least: int) -> Clusters:
     wanted = k or int(np.clip(max(count // _PER_CLUSTER, min(least, count // 8)), 2, _MOST))
     sample = vectors[:: max(1, -(-count // _FITTED))].astype(np.float32)
     wanted = min(wanted, len(sample))
+    own = None if k else _natural(sample, seed)
+    if own is not None:
+        labels = _nearest(vectors, _centres(sample, len(own), seed, own))
+        return Clusters(_by_size(labels), f"mini-batch k-means, {len(own)} clusters (where the silhouette peaks)")
     labels = _nearest(vectors, _centres(sample, wanted, seed))
-    own = 0 if k else _natural(vectors, labels)
-    if own:
-        labels = _nearest(vectors, _centres(sample, own, seed))
-        return Clusters(_by_size(labels), f"mini-batch k-means, {own} clusters (chosen by a gap in Ward's heights)")
     return Clusters(_by_size(labels), f"mini-batch k-means, {wanted} clusters")
 
 
-def _centres(sample: Vectors, k: int, seed: int) -> Vectors:
+def _centres(sample: Vectors, k: int, seed: int, start: Vectors | None = None, starts: int = 3) -> Vectors:
     from sklearn.cluster import MiniBatchKMeans
 
     few = k <= _PIECES
+    init: Any = "k-means++" if few else "random"
+    if start is not None:
+        init = start
     model = MiniBatchKMeans(
-        k, random_state=seed, batch_size=max(4096, 2 * k), n_init=3 if few else 1, init="k-means++" if few else "random",
+        k, random_state=seed, batch_size=max(4096, 2 * k), n_init=starts if few and start is None else 1, init=init,
         max_iter=30, reassignment_ratio=0.01 if few else 0.0, compute_labels=False,
     )  # fmt: skip
     return np.asarray(model.fit(sample).cluster_centers_, dtype=np.float32)
@@ -160,33 +171,55 @@ def _nearest(vectors: Vectors, centres: Vectors) -> Integers:
     return np.concatenate(chunks).astype(np.int64)
 
 
-def _natural(vectors: Vectors, labels: Integers) -> int:
-    """Return how many clusters a pool has by itself, 0 where it has no such number.
+def _natural(sample: Vectors, seed: int) -> Vectors | None:
+    """Return the centres of the clusters that a pool has by itself, None where it has no number of its own.
 
-    The directions of k-means' pieces are merged by Ward's method. A pool of separate topics shows one gap: while
-    pieces of one topic merge the heights rise little by little, and the first merge of two topics is much higher.
-    Real prompts have no such gap (the largest ratio among 4,272 is 1.06).
+    The simplified silhouette (how much nearer the own centre is than the next) is looked at on a grid of numbers. In
+    a pool of separate topics it peaks at their number, for any further cluster splits a topic; in a pool without them
+    it has no peak. What is still split there is joined where Ward's heights show one gap.
     """
-    from scipy.cluster.hierarchy import linkage
+    sample = sample[:: max(1, -(-len(sample) // _GRID_SAMPLE))]
+    grid = [_FEWEST]
+    while (k := int(grid[-1] * _GRID_STEP)) <= min(_PIECES, len(sample) // 8):
+        grid.append(k)
+    if len(grid) < 2 * _AROUND + 1:
+        return None
+    found, scores = [], []
+    for k in grid:
+        found.append(_centres(sample, k, seed, starts=1))
+        scores.append(_silhouette(sample, found[-1]))
+    best = int(np.argmax(scores[_AROUND:-_AROUND])) + _AROUND
+    ends = max(scores[best - _AROUND], scores[best + _AROUND])
+    if scores[best] < _CLEAR or scores[best] < _PEAK * ends:
+        return None
+    return _joined(sample, found[best + 1])
 
-    _, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    count = len(sizes)
-    if count <= 2 * _FEWEST:
-        return 0
-    sums = np.zeros((count, vectors.shape[1]))
-    for j in range(vectors.shape[1]):
-        sums[:, j] = np.bincount(inverse, weights=vectors[:, j].astype(np.float64), minlength=count)
-    norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    heights = np.maximum(linkage(sums / np.maximum(norms, 1e-12), method="ward")[:, 2], 1e-9)
-    ratios = heights[1:] / heights[:-1]
-    left = count - 1 - np.arange(len(ratios))  # clusters after the merge below the gap
-    inside = (left >= _FEWEST) & (left <= 0.75 * count)
-    if not inside.any():
-        return 0
-    best = int(np.argmax(np.where(inside, ratios, 0.0)))
-    around = np.abs(np.arange(len(ratios)) - best) > 3
-    rival = float(ratios[inside & around].max(initial=1.0))
-    return int(left[best]) if ratios[best] >= _GAP and np.log(ratios[best]) >= 2 * np.log(rival) else 0
+
+def _silhouette(vectors: Vectors, centres: Vectors) -> float:
+    some = vectors[:: max(1, len(vectors) // _SCORED)]
+    squares = (some**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1) - 2 * some @ centres.T
+    near = np.sqrt(np.maximum(np.partition(squares, 1, axis=1)[:, :2], 0.0))
+    return float(((near[:, 1] - near[:, 0]) / np.maximum(near[:, 1], 1e-9)).mean())
+
+
+def _joined(vectors: Vectors, centres: Vectors) -> Vectors:
+    """Join centres that are parts of one cluster: those that merge before the largest gap in Ward's heights."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    labels = _nearest(vectors, centres)
+    sizes = np.bincount(labels, minlength=len(centres)).astype(np.float64)
+    norms = np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
+    tree = linkage(centres / norms, method="ward")
+    heights = np.maximum(tree[:, 2], 1e-9)
+    left = len(centres) - 1 - np.arange(len(heights) - 1)  # clusters after the merge below each gap
+    ratios = np.where(left >= len(centres) // 2, heights[1:] / heights[:-1], 0.0)
+    best = int(np.argmax(ratios))
+    if ratios[best] < _GAP:
+        return centres
+    group = fcluster(tree, int(left[best]), criterion="maxclust") - 1
+    joined = np.zeros((int(group.max()) + 1, centres.shape[1]))
+    np.add.at(joined, group, centres * sizes[:, None])
+    return np.asarray(joined / np.maximum(np.bincount(group, weights=sizes), 1.0)[:, None], dtype=np.float32)
 
 
 # --- outliers -------------------------------------------------------------------------------------------------------

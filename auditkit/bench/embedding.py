@@ -117,7 +117,8 @@ def fit(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _projection(path: Path) -> tuple[Any, Any]:
+def _projection(path: Path, version: int) -> tuple[Any, Any]:
+    """Return weights and directions; `version` tells a file from the one that stood there before."""
     table = read_part(path)
     used = table.column("bucket").to_numpy()
     narrow = matrix_of(table, "directions", np.float32)
@@ -129,7 +130,7 @@ def _projection(path: Path) -> tuple[Any, Any]:
 
 
 def _hashed(texts: Sequence[str], path: Path) -> Vectors:
-    idf, directions = _projection(path)
+    idf, directions = _projection(path, path.stat().st_mtime_ns)
     return _unit(np.asarray(_weighted(hashed_counts(texts), idf) @ directions, dtype=np.float32))
 
 

@@ -161,9 +161,13 @@ def save_index(path: Path, index: Index) -> None:
     write_part(path.with_suffix(".grams"), pa.table({"gram": index.grams, "item": index.gram_items}), {"n": gram_count})
 
 
-@lru_cache(maxsize=2)
 def load_index(path: Path) -> Index:
-    """Read an index that `save_index` wrote."""
+    """Read an index that `save_index` wrote; once for as long as the file stays the same."""
+    return _loaded(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _loaded(path: Path, version: int) -> Index:
     table, grams = read_part(path), read_part(path.with_suffix(".grams"))
     return Index(
         tuple(table.column("name").to_pylist()),

@@ -13,7 +13,7 @@ from auditkit.errors import printable
 
 __all__ = ["cluster_map"]
 
-_DOTS: Final = 1_000
+_DOTS: Final = 800
 _LABELS: Final = 14
 _WIDTH: Final = 960
 _HEIGHT: Final = 600
@@ -31,7 +31,7 @@ def _layout(vectors: Any, seed: int) -> Any:
         narrow = coordinates(vectors, _PLACE, seed)
         if len(narrow) >= _FEWEST and np.ptp(narrow, axis=0).max() > 1e-6:
             perplexity = min(30.0, (len(narrow) - 1) / 3)
-            tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, max_iter=350, learning_rate="auto")
+            tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, max_iter=250, learning_rate="auto")
             narrow = tsne.fit_transform(narrow)
     flat = np.zeros((len(narrow), 2))
     flat[:, : min(2, narrow.shape[1])] = narrow[:, :2]

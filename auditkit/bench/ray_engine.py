@@ -8,6 +8,7 @@ checkpoints; a task that dies with its node is done again by Ray. Equal inputs m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from auditkit.bench.engines import Job, Task, perform
@@ -61,7 +62,7 @@ class RayEngine:
         if not waiting:
             return
         rows = ray.data.from_items([{"id": i} for i in waiting], override_num_blocks=len(waiting))
-        made = rows.map(_done, fn_args=(task, list(jobs)))
+        made = rows.map(partial(_done, task=task, jobs=list(jobs)))
         for row in made.iter_rows():
             if row["problem"]:
                 raise _Remote(row["problem"], int(row["code"]))

@@ -24,6 +24,7 @@ from auditkit.build import BuildResult, build, build_forecast
 from auditkit.cli import main
 from auditkit.errors import InputError, NoData, UsageError
 from auditkit.judging.clients import client_for
+from auditkit.judging.engine import workers_for
 from auditkit.judging.inputs import read_prompts
 from auditkit.judging.spending import BudgetReached
 from auditkit.run import run
@@ -129,6 +130,7 @@ def test_the_result_runs_and_is_audited(built: BuildResult, tmp_path: Path) -> N
     assert report.submissions[0].n == built.prompts
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_stage_changes_nothing(built: BuildResult, pool: Any, tmp_path: Path) -> None:
     """A build that is killed again and again ends with the bytes of one that was not."""
     extra = built.folder.parent / "trivial.json"
@@ -177,7 +179,7 @@ def test_a_changed_input_redoes_only_what_follows(pool: Any, pools: Any, tmp_pat
 
 
 def _by_model(url: str, **more: Any) -> BuildSettings:
-    asked = {"first": Annotator("openai/cheap", url), "second": Annotator("openai/strong", url), "clusters": 5}
+    asked = {"first": Annotator("openai/cheap", url), "second": Annotator("openai/strong", url), "clusters": 5, "k": 8}
     return replace(SMALL, **{**asked, "cluster_score": 1.0, "first_cluster": 1.0, **more})
 
 
@@ -211,6 +213,7 @@ def test_two_passes_of_annotation(pool: Any, pools: Any, llm: Any, tmp_path: Pat
     assert again.sheet == done.sheet
 
 
+@pytest.mark.slow
 def test_a_kill_during_annotation_loses_nothing(pool: Any, llm: Any, tmp_path: Path) -> None:
     """What was answered before a kill is not asked again, but for the calls that were under way."""
     llm.latency = 0.02
@@ -231,7 +234,7 @@ def test_a_kill_during_annotation_loses_nothing(pool: Any, llm: Any, tmp_path: P
     said = json.loads(done.stdout)
     (only,) = said["datasheet"]["passes"]
     assert only["asked"] == only["calls"]
-    assert only["asked"] <= len(llm.seen) <= only["asked"] + 4
+    assert only["asked"] <= len(llm.seen) <= only["asked"] + workers_for(4)
 
 
 def test_calls_are_priced_and_the_budget_holds(pool: Any, llm: Any, tmp_path: Path) -> None:
@@ -242,12 +245,12 @@ def test_calls_are_priced_and_the_budget_holds(pool: Any, llm: Any, tmp_path: Pa
             self._client = client_for(model, base_url=llm.url)
 
         async def complete(self, request: Any) -> Any:
-            return replace(await self._client.complete(request), cost=0.0001)
+            return replace(await self._client.complete(request), cost=0.00005)
 
         async def close(self) -> None:
             await self._client.close()
 
-    settings = replace(_by_model(""), second=None, first=Annotator("openai/gpt-4o-mini"), max_cost=0.02)
+    settings = replace(_by_model(""), second=None, first=Annotator("openai/gpt-4o-mini"), max_cost=0.01)
     with pytest.raises(BudgetReached):
         build(pool[0], out=tmp_path / "out", settings=settings, connect=Priced)
     asked = len(llm.seen)
@@ -255,8 +258,8 @@ def test_calls_are_priced_and_the_budget_holds(pool: Any, llm: Any, tmp_path: Pa
     done = build(pool[0], out=tmp_path / "out", settings=replace(settings, max_cost=None), connect=Priced)
     (only,) = done.sheet.passes
     assert only.calls == only.asked == len(llm.seen)
-    assert only.dollars == pytest.approx(0.0001 * only.calls)
-    assert done.dollars == pytest.approx(0.0001 * (only.calls - asked))
+    assert only.dollars == pytest.approx(0.00005 * only.calls)
+    assert done.dollars == pytest.approx(0.00005 * (only.calls - asked))
 
 
 def test_a_dry_run_asks_nobody(pool: Any, llm: Any, tmp_path: Path) -> None:
@@ -404,7 +407,7 @@ def test_contaminated_prompts_are_left_out(pool: Any, pools: Any, tmp_path: Path
     same, near, part = (texts[i] for i in hard)
     bench = pools.write_pool(
         tmp_path / "bench.jsonl",
-        [{"prompt": same.upper()}, {"prompt": near.replace(" the ", " that ")}, {"prompt": "Quite other words. " + " ".join(part.split()[-14:])}],
+        [{"prompt": same.upper()}, {"prompt": f"{near} thanks a lot"}, {"prompt": "Quite other words. " + " ".join(part.split()[-14:])}],
     )  # fmt: skip
     done = build(pool[0], out=tmp_path / "out", settings=replace(SMALL, against=(str(bench),)))
     found = {line["id"]: line for line in pq.read_table(done.folder / "ledger.parquet").to_pylist()}
@@ -464,7 +467,7 @@ def test_the_command(pool: Any, tmp_path: Path) -> None:
     wrong = CliRunner().invoke(main, [*base, "--annotator", "nobody/x"])
     assert wrong.exit_code == 2
     assert wrong.stderr.count("\n") == 1
-    none = CliRunner().invoke(main, [*base, "--prompt-score", "7", "--cluster-score", "7"])
+    none = CliRunner().invoke(main, [*base, "--language", "fi"])
     assert none.exit_code == 3
 
 
@@ -475,4 +478,4 @@ def test_real_prompts(shared_data: Path, tmp_path: Path) -> None:
     done = build(hard, easy, out=tmp_path / "out", settings=BuildSettings(name="real", clusters=20, workers=1))
     sources = [line["source"] for line in _lines(done.folder / "prompts.jsonl")]
     assert done.prompts == 40
-    assert np.mean([source == "question" for source in sources]) > 0.9  # 0.79 by chance
+    assert np.mean([source == "question" for source in sources]) >= 0.85  # 0.79 by chance
