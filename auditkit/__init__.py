@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from auditkit.audit import audit
+    from auditkit.bench.settings import BuildSettings
+    from auditkit.build import build
     from auditkit.certify import certify
     from auditkit.claim import claim
     from auditkit.errors import AuditkitError, InputError, Undefined, UsageError
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "AuditkitError": "auditkit.errors",
     "Battles": "auditkit.records",
+    "BuildSettings": "auditkit.bench.settings",
     "InputError": "auditkit.errors",
     "Report": "auditkit.reports",
     "Settings": "auditkit.records",
     "Undefined": "auditkit.errors",
     "UsageError": "auditkit.errors",
     "audit": "auditkit.audit",
+    "build": "auditkit.build",
     "certify": "auditkit.certify",
     "claim": "auditkit.claim",
     "convert": "auditkit.formats",
@@ -51,12 +55,14 @@ _HOMES: Final = {
 __all__ = [
     "AuditkitError",
     "Battles",
+    "BuildSettings",
     "InputError",
     "Report",
     "Settings",
     "Undefined",
     "UsageError",
     "audit",
+    "build",
     "certify",
     "claim",
     "convert",

@@ -320,7 +320,7 @@ def test_recorded_annotations(tmp_path: Path) -> None:
     record = {"conversation_a": [{"role": "user", "content": "Why so?"}], "category_tag": {"criteria_v0.1": met}}
     (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n")
     assert recorded_annotations([tmp_path / "a.jsonl"]) == {int(exact_keys(["why so?"])[0]): (True,) * 7}
-    record["category_tag"] = {"criteria_v0.1": {"specificity": True}}  # type: ignore[dict-item]
+    record["category_tag"] = {"criteria_v0.1": {"specificity": True}}
     (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n")
     with pytest.raises(InputError, match="names true or false"):
         recorded_annotations([tmp_path / "a.jsonl"])
@@ -351,6 +351,7 @@ def test_agreement_against_an_oracle() -> None:
     for k, row in enumerate(found.criteria):
         assert row.kappa == pytest.approx(cohen_kappa_score(a[:, k], b[:, k]))
     assert found.score_kappa_ci is not None
+    assert found.score_kappa is not None
     assert found.score_kappa_ci[0] < found.score_kappa < found.score_kappa_ci[1]
     constant = agreement("a", np.ones((5, 7), dtype=bool), "b", np.ones((5, 7), dtype=bool))
     assert (constant.score_kappa, constant.criteria[0].kappa) == (None, None)
