@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from auditkit.attacks.probes.protocol import Array, Part
 from auditkit.errors import NoData
 from auditkit.records import Interval
-from auditkit.stats.betting import betting_interval
+from auditkit.stats.betting import betting_interval, betting_p_value
 from auditkit.stats.intervals import cluster_mean, dense_codes
 
 __all__ = ["Compared", "compared", "mean_of", "per_prompt", "share_of", "sign_test", "verdicts"]
 
-#: With fewer prompts that changed at all, a t interval of differences is not to be trusted.
+#: A t interval of differences is not to be trusted where most prompts did not change and fewer than so many did, nor
+#: with fewer prompts than `_FEW`, nor without any spread.
 _FEW_CHANGED: Final = 15
+_FEW: Final = 6
 
 
 def verdicts(games: Array, pairwise: bool) -> Array:
@@ -81,7 +83,7 @@ def share_of(hits: Array, codes: NDArray[np.intp], level: float, name: str = "")
 def mean_of(
     values: Array, codes: NDArray[np.intp], level: float, name: str = "", bounds: Interval = (-1.0, 1.0)
 ) -> Part:
-    """Return a mean with its interval: Student's t by prompt, or betting where few prompts are off 0.
+    """Return a mean with its interval: Student's t by prompt, or betting where few prompts changed (`_FEW_CHANGED`).
 
     Args:
         values: Games within `bounds`; NaN where there is none.
@@ -95,12 +97,17 @@ def mean_of(
     if not n:
         return Part(name, None, note="no game to average")
     means = per_prompt(values, codes)
-    if np.count_nonzero(means) < _FEW_CHANGED or len(means) < 2:
+    if _needs_betting(means):
         bounded = betting_interval(means, level, bounds=bounds)
         mean = float(flat.mean())
         return Part(name, mean, (min(bounded.ci[0], mean), max(bounded.ci[1], mean)), n)
     found = cluster_mean(flat, where, level=level)
     return Part(name, found.estimate, (max(bounds[0], found.ci[0]), min(bounds[1], found.ci[1])), n)
+
+
+def _needs_betting(means: Array) -> bool:
+    changed = np.count_nonzero(means)
+    return len(means) < _FEW or changed < min(_FEW_CHANGED, len(means)) or float(np.ptp(means)) < 1e-12
 
 
 def sign_test(values: Array, codes: NDArray[np.intp]) -> tuple[float, int, int]:
@@ -146,7 +153,8 @@ def compared(
         codes: Prompt of each item.
         level: Confidence level.
         shares: They are hits.
-        exact: Take the exact sign test, for verdicts; else Student's t by prompt, for probabilities and ratings.
+        exact: Take the exact sign test, for verdicts; else a test of the mean by prompt, for probabilities and ratings:
+            Student's t, or betting where few prompts changed.
 
     Raises:
         NoData: Fewer than two prompts have both.
@@ -167,10 +175,13 @@ def compared(
 
 
 def _t_test(values: Array, codes: NDArray[np.intp]) -> float:
-    """Return the two-sided p-value of "the mean is 0", by prompt."""
+    """Return the two-sided p-value of "the mean is 0", by prompt: as the interval of `mean_of` is made."""
     from scipy.special import stdtr
 
     flat, where = _flat(values, codes)
+    means = per_prompt(values, codes)
+    if _needs_betting(means):
+        return min(1.0, 2.0 * min(betting_p_value(means, alpha=0.025), betting_p_value(-means, alpha=0.025)))
     found = cluster_mean(flat, where)
     if found.se == 0.0 or not math.isfinite(found.se):
         return 1.0 if abs(found.estimate) < 1e-12 else sign_test(values, codes)[0]

@@ -207,8 +207,9 @@ def anchored(probe: Probe, outcomes: Outcomes) -> ProbeResult:
     part = found.estimate
     what = "the place that won the comparison before" if outcomes.pairwise else "an answer that follows a high rating"
     stands_out = found.p_value is not None and found.p_value < 1.0 - outcomes.level
+    verb = "pulls the verdict" if (part.estimate or 0.0) > 0 else "pushes the verdict away"
     sentence = (
-        f"What was said of the case before pulls the verdict: {what} gains {between(part)}." if stands_out
+        f"What was said of the case before {verb}: {what} gains {between(part)}." if stands_out
         else f"No pull of what was said before stands out: {what} gains {between(part)}."
     )  # fmt: skip
     return ProbeResult(

@@ -207,6 +207,19 @@ def test_clusters_widen_intervals() -> None:
     assert mean_of(np.zeros((50, 1)), np.arange(50), 0.95).ci != (0.0, 0.0)
 
 
+@pytest.mark.parametrize("effect", [-0.003, 0.0, 0.2])
+def test_few_prompts_claim_no_more_than_their_interval(effect: float) -> None:
+    """Eight prompts with probabilities: p-value and interval say the same, also where all changes are tiny and alike."""
+    rng = np.random.default_rng(4)
+    base = 0.5 + 0.1 * rng.random((8, 2, 1))
+    arms = {CLEAN: np.repeat(base, 2, axis=2), PLACEBO: base, "references": base + effect}
+    found = catalogue.AUTHORITY.result(outcomes(arms))
+    assert found.difference_ci is not None
+    assert found.p_value is not None
+    assert (found.p_value < 0.05) is (not found.difference_ci[0] <= 0.0 <= found.difference_ci[1])
+    assert found.difference == pytest.approx(effect)
+
+
 def test_outcomes_are_checked() -> None:
     """Shapes and ranges."""
     with pytest.raises(ValueError, match="expected"):
