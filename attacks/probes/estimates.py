@@ -106,8 +106,8 @@ def mean_of(
 
 
 def _needs_betting(means: Array) -> bool:
-    changed = np.count_nonzero(means)
-    return len(means) < _FEW or changed < min(_FEW_CHANGED, len(means)) or float(np.ptp(means)) < 1e-12
+    changed = int(np.count_nonzero(means))
+    return bool(len(means) < _FEW or changed < min(_FEW_CHANGED, len(means)) or np.ptp(means) < 1e-12)
 
 
 def sign_test(values: Array, codes: NDArray[np.intp]) -> tuple[float, int, int]:
