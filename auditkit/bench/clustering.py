@@ -38,7 +38,6 @@ _SCORED: Final = 4_000
 _AROUND: Final = 2
 _PEAK: Final = 1.15
 _CLEAR: Final = 0.1
-_GAP: Final = 1.15
 _BUCKETS: Final = 1 << 16
 
 
@@ -176,7 +175,7 @@ def _natural(sample: Vectors, seed: int) -> Vectors | None:
 
     The simplified silhouette (how much nearer the own centre is than the next) is looked at on a grid of numbers. In
     a pool of separate topics it peaks at their number, for any further cluster splits a topic; in a pool without them
-    it has no peak. What is still split there is joined where Ward's heights show one gap.
+    it has no peak. What is still split just above it is joined as long as the silhouette rises.
     """
     sample = sample[:: max(1, -(-len(sample) // _GRID_SAMPLE))]
     grid = [_FEWEST]
@@ -203,23 +202,21 @@ def _silhouette(vectors: Vectors, centres: Vectors) -> float:
 
 
 def _joined(vectors: Vectors, centres: Vectors) -> Vectors:
-    """Join centres that are parts of one cluster: those that merge before the largest gap in Ward's heights."""
+    """Join centres that are parts of one cluster: as many, in the order of Ward's merges, as raise the silhouette."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    labels = _nearest(vectors, centres)
-    sizes = np.bincount(labels, minlength=len(centres)).astype(np.float64)
+    sizes = np.bincount(_nearest(vectors, centres), minlength=len(centres)).astype(np.float64)
     norms = np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
     tree = linkage(centres / norms, method="ward")
-    heights = np.maximum(tree[:, 2], 1e-9)
-    left = len(centres) - 1 - np.arange(len(heights) - 1)  # clusters after the merge below each gap
-    ratios = np.where(left >= len(centres) // 2, heights[1:] / heights[:-1], 0.0)
-    best = int(np.argmax(ratios))
-    if ratios[best] < _GAP:
-        return centres
-    group = fcluster(tree, int(left[best]), criterion="maxclust") - 1
-    joined = np.zeros((int(group.max()) + 1, centres.shape[1]))
-    np.add.at(joined, group, centres * sizes[:, None])
-    return np.asarray(joined / np.maximum(np.bincount(group, weights=sizes), 1.0)[:, None], dtype=np.float32)
+    best, highest = centres, _silhouette(vectors, centres)
+    for wanted in range(len(centres) - 1, len(centres) // 2, -1):
+        group = fcluster(tree, wanted, criterion="maxclust") - 1
+        sums = np.zeros((int(group.max()) + 1, centres.shape[1]))
+        np.add.at(sums, group, centres * sizes[:, None])
+        joined = np.asarray(sums / np.maximum(np.bincount(group, weights=sizes), 1.0)[:, None], dtype=np.float32)
+        if (score := _silhouette(vectors, joined)) > highest:
+            best, highest = joined, score
+    return best
 
 
 # --- outliers -------------------------------------------------------------------------------------------------------
