@@ -20,6 +20,7 @@ SHOWN_CHARS: Final = 500
 _TERMS: Final = 3
 _COMMON_SHARE: Final = 0.02
 _COMMON_LEAST: Final = 20
+_COMMON_FEW: Final = 0.15
 TOPIC_TOKENS: Final = 24
 _LONGEST_TOPIC: Final = 60
 _MOST_WORDS: Final = 8
@@ -45,7 +46,7 @@ def terms_of(members: Mapping[int, Sequence[str]], wanted: int = 2 * _TERMS) -> 
     counted: dict[int, Counter[str]] = {}
     total: Counter[str] = Counter()
     shown = sum(min(len(texts), SHOWN) for texts in members.values())
-    common = max(_COMMON_SHARE * shown, _COMMON_LEAST)
+    common = max(_COMMON_SHARE * shown, min(_COMMON_LEAST, _COMMON_FEW * shown))
     for number, texts in members.items():
         own: Counter[str] = Counter()
         for text in texts[:SHOWN]:
