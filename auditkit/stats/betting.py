@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -41,6 +42,7 @@ LARGEST_STAKE: Final = 0.9
 #: Standard deviation that the stakes start from, for bounds -1..1: what paired differences of verdicts have.
 _PRIOR_SD: Final = 0.45
 _ORDERS: Final = 32
+_STRETCH: Final = 64
 _TOLERANCE: Final = 1e-9
 
 
@@ -306,18 +308,28 @@ class _Orders:
 
     def __init__(self, values: Array, alpha: float, seed: int) -> None:
         n = values.size
-        self._x = np.random.default_rng(seed).permuted(np.tile(np.sort(values), (_ORDERS, 1)), axis=1)
+        self._x = np.sort(values)[_orders(n, seed)]
         t = np.arange(1, n + 1)
+        prior = (_PRIOR_SD / 2.0) ** 2
         mean = (0.5 + np.cumsum(self._x, axis=1)) / (t + 1)
-        squares = (_PRIOR_SD / 2.0) ** 2 + np.cumsum((self._x - mean) ** 2, axis=1)
-        before = np.concatenate([np.full((_ORDERS, 1), (_PRIOR_SD / 2.0) ** 2), squares[:, :-1]], axis=1)
-        self._stake = np.sqrt(2.0 * math.log(1.0 / alpha) / n / (before / t))
+        squares = prior + np.cumsum((self._x - mean) ** 2, axis=1)
+        before = np.concatenate([np.full((_ORDERS, 1), prior), squares[:, :-1]], axis=1)
+        self._stake = np.sqrt(2.0 * math.log(1.0 / alpha) / n * t / before)
+        self._stretches = np.arange(0, n, _STRETCH)
 
     def log_capital(self, mean: float) -> float:
         """Return the log of the mean final capital after betting that values exceed `mean`."""
-        logs = np.log1p(np.minimum(self._stake, LARGEST_STAKE / mean) * (self._x - mean)).sum(axis=1)
+        factors = 1.0 + np.minimum(self._stake, LARGEST_STAKE / mean) * (self._x - mean)
+        # products of stretches too short to overflow: a logarithm of each value takes five times as long
+        logs = np.log(np.multiply.reduceat(factors, self._stretches, axis=1)).sum(axis=1)
         top = float(logs.max())
         return top + math.log(float(np.exp(logs - top).mean()))
+
+
+@lru_cache(maxsize=8)
+def _orders(n: int, seed: int) -> NDArray[np.intp]:
+    """Return random orders of n values, one a row."""
+    return np.random.default_rng(seed).permuted(np.tile(np.arange(n), (_ORDERS, 1)), axis=1)
 
 
 def _smallest_kept(excess: Callable[[float], float]) -> float:
