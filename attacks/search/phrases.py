@@ -91,11 +91,13 @@ class GreedyPhrase:
     Attributes:
         words: Most words of the phrase.
         share: Share of the search prompts that is used.
+        games: Most games of them, so that a large benchmark leaves calls for many words.
         vocabulary: Words that are tried; as many of them, drawn at random, as the budget is enough for.
     """
 
     words: int = 4
     share: float = 0.2
+    games: int = 10
     vocabulary: tuple[str, ...] = WORDS
 
     async def __call__(
@@ -108,7 +110,7 @@ class GreedyPhrase:
             BudgetSpent: Not even one word a place can be tried.
             CallError: The judge gave no completion.
         """
-        purse, games = Purse(oracle, budget), games_of(_subset(situations, self.share))
+        purse, games = Purse(oracle, budget), games_of(_subset(situations, self.share))[: self.games]
         one = purse.cost([game.with_text(game.situation.answer + " word") for game in games])
         count = min(len(self.vocabulary), purse.left // (self.words * max(1, one)))
         if count < 1:
@@ -183,7 +185,7 @@ _MEND: Final = (
 PHRASE_GREEDY: Final = Attack(
     "phrase-greedy", "Universal phrase, word by word", "phrase", "T-01; arXiv:2402.14016, section 4",
     "Appends to every answer the four words that raised the scores of other answers most, found one after the other.",
-    _MEND, "score", "nonpositive", search=GreedyPhrase(), budget=Budget(4_000), params={"words": 4, "share": 0.2},
+    _MEND, "score", "nonpositive", search=GreedyPhrase(), budget=Budget(4_000), params={"words": 4, "share": 0.2, "games": 10},
 )  # fmt: skip
 PHRASE_RACING: Final = Attack(
     "phrase-racing", "Universal phrase, by racing words", "phrase", "T-01; this project, after arXiv:2402.14016",

@@ -69,6 +69,8 @@ def test_the_published_search_takes_words_times_places_times_games() -> None:
     assert {one.situation.prompt.id for one in oracle.asked} == {"p0", "p1", "p2", "p3"}
     _, _, oracle = run(GreedyPhrase(vocabulary=SMALL), 10_000, spec=ARENA)
     assert oracle.calls == 4 * 12 * 8
+    _, _, oracle = run(GreedyPhrase(vocabulary=SMALL), 10_000, spec=ARENA, prompts=200)
+    assert oracle.calls == 4 * 12 * 10
 
 
 def test_the_published_search_finds_the_words_that_are_liked() -> None:
