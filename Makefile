@@ -36,10 +36,10 @@ demo-build: $(STAMP) ## build a small benchmark from prompts: those of ../shared
 	@$(BIN)/python bench/demo_build.py out/demo-build
 
 test: $(STAMP) ## run the tests
-	@$(BIN)/python -m pytest; code=$$?; echo "pytest exit code: $$code"; exit $$code
+	@$(BIN)/python -m pytest -n auto --dist worksteal; code=$$?; echo "pytest exit code: $$code"; exit $$code
 
 test-all: $(STAMP) ## run the tests, slow ones included
-	@$(BIN)/python -m pytest -m ""; code=$$?; echo "pytest exit code: $$code"; exit $$code
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m ""; code=$$?; echo "pytest exit code: $$code"; exit $$code
 
 lint: $(STAMP) ## ruff, mypy and the floors of the house
 	$(BIN)/ruff check .
@@ -51,5 +51,5 @@ bench: $(STAMP) ## measure the speed against peers and write docs/benchmarks.md
 	$(BIN)/python bench/run.py
 
 lock: $(STAMP) ## choose the dependencies anew and write requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra local --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock

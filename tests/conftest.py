@@ -70,6 +70,11 @@ _WORDS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the pages whose commands are run: they take longest, and nobody should wait for the last one alone."""
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of public recordings beside the checkout; tests that need it skip where it is absent."""

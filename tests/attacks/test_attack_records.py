@@ -294,7 +294,9 @@ def test_injections_ask_the_judge_for_something() -> None:
     assert not asks_for_verdict(where.answer)
     deaf = {
         name for name in CRAFTS
-        if ATTACKS[name].family == "injection" and not asks_for_verdict(crafted(name, where) or "")
+        if ATTACKS[name].family == "injection"
+        and (text := crafted(name, where)) is not None  # one is for judges of several turns only
+        and not asks_for_verdict(text)
     }  # fmt: skip
     # These state a verdict as a fact and order nothing.
     assert deaf <= {"injection-fake-completion", "injection-dialogue", "injection-verdict-block"}

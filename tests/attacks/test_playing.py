@@ -220,7 +220,9 @@ def two_turns(count: int) -> list[Item]:
 
 def test_a_null_answer_is_made_for_every_turn_and_fits_each(play: Play) -> None:
     """MT-Bench rates after each turn: the payload of each imitates the prompt of that turn."""
-    battles = play(registered("null-structured"), "simulated/parsing", judge="mt-bench-single", items=two_turns(8))
+    battles = play(
+        registered("null-structured"), "simulated/parsing?quality=8", judge="mt-bench-single", items=two_turns(8)
+    )
     outcome = outcomes_of(battles.games)
     assert outcome.loc["null-structured"].mean() > 0.9
     turns = battles.games[battles.games["variant"] == "null-structured"].groupby("turn")["outcome"].mean()
