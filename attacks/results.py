@@ -19,8 +19,9 @@ from auditkit.attacked import AttackArm, AttackExample, AttackResult, AttackSuit
 from auditkit.attacks.detect import detect
 from auditkit.errors import NoData
 from auditkit.records import Battles, Interval, Settings
-from auditkit.stats.betting import anytime_lower, anytime_upper, betting_interval
+from auditkit.stats.betting import betting_interval
 from auditkit.stats.intervals import clopper_pearson
+from auditkit.stats.racing import race_limits
 from auditkit.stats.uplift import Grade, Uplift, suite_uplift, uplift_grade
 
 if TYPE_CHECKING:
@@ -172,8 +173,9 @@ def analyse(battles: Battles, settings: Settings | None = None, *, tau: float = 
         if not group:
             continue
         bounds, most = _bounds(
-            np.column_stack([columns[k] for k in group]), suite, battles, [played[k] for k in group], settings
-        )
+            np.column_stack([columns[k] for k in group]), suite, battles, [played[k] for k in group], settings,
+            int(counts.sum()),
+        )  # fmt: skip
         for k, bound in zip(group, bounds, strict=True):
             found[k] = bound
         if counts_for_grade:
@@ -241,25 +243,29 @@ def _by_weights(arm: AttackArm, place: Mapping[str, int], clean: Array) -> Array
 
 
 def _bounds(
-    differences: Array, suite: AttackSuite, battles: Battles, played: Sequence[AttackArm], settings: Settings
+    differences: Array,
+    suite: AttackSuite,
+    battles: Battles,
+    played: Sequence[AttackArm],
+    settings: Settings,
+    prompts: int,
 ) -> tuple[tuple[Uplift, ...], float]:
     """Return every attack's uplift, and a ceiling on the largest."""
     grid = suite_uplift(differences, settings.level, seed=settings.seed)
     if not suite.adaptive:
         return grid.attacks, grid.ceiling
-    # As `auditkit.stats.racing` has them: limits that hold at all times, values in the order in which they were played.
-    alpha = 1.0 - settings.level
-    tail, horizon = alpha / (2 * len(suite.arms)), max(1, int(np.isfinite(differences).any(axis=1).sum()))
+    arms = sum(
+        (arm.gold != "unknown") == (played[0].gold != "unknown") for arm in suite.arms
+    )  # those that raced together
     order = list(dict.fromkeys(zip(battles.games["variant"], battles.games["prompt_id"], strict=True)))
     _, place, _, _ = score_table(battles)
     found, ceiling = [], -1.0
     for k, arm in enumerate(played):
         values = differences[[place[name] for variant, name in order if variant == arm.attack], k]
-        values = values[np.isfinite(values)]
-        early = max(1, horizon // 4)
-        low = anytime_lower(values, tail, horizon=horizon)
-        high = anytime_upper(values, tail, horizon=early)
-        ceiling = max(ceiling, anytime_upper(values, alpha, horizon=early))
+        low, high, own_high = race_limits(
+            values[np.isfinite(values)], n_arms=arms, n_prompts=max(prompts, 1), alpha=1.0 - settings.level
+        )  # fmt: skip
+        ceiling = max(ceiling, own_high)
         found.append(replace(grid.attacks[k], lower_bound=low, upper_bound=high, method="betting"))
     return tuple(found), ceiling
 

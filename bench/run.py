@@ -25,6 +25,7 @@ PARTS = {
     "engine": ("The engine of a run", ("aiohttp", "openai", "litellm", "sqlalchemy")),
     "local": ("The embedded model", ("xllamacpp",)),
     "search": ("The search for a prefix", ("numpy",)),
+    "racing": ("A race of attacks", ("numpy",)),
 }
 HEAD = """# Benchmarks
 
