@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from auditkit.attacks.protocol import BudgetSpent, Situation, Tools, Try
-from auditkit.judging.calls import Json, Message, Rejected
+from auditkit.judging.calls import Message, Rejected
 from auditkit.text import count_tokens
 
 __all__ = ["Desk", "Draft", "Ledger", "Step", "between", "question_of"]
@@ -80,10 +80,7 @@ class Desk:
         self._samples: dict[tuple[Message, ...], int] = {}
         self.drafts: list[Draft] = []
         tokens = int(count_tokens([situation.answer], "cl100k_base")[0][0])
-        # Draws must differ; some models take no other temperature.
-        self._params: Mapping[str, Json] = {
-            "temperature": 1.0, "max_tokens": min(max(_TIMES * tokens, _SHORTEST), _LONGEST),
-        }  # fmt: skip
+        self._most = min(max(_TIMES * tokens, _SHORTEST), _LONGEST)
 
     @property
     def ledger(self) -> Ledger:
@@ -108,10 +105,15 @@ class Desk:
         except BudgetSpent:
             return
 
-    async def write(self, step: str, messages: Sequence[Message]) -> str:
+    async def write(self, step: str, messages: Sequence[Message], most: int | None = None) -> str:
         """Return what the model says, without blanks around it; "" if its provider refuses the request.
 
         The same messages again are another draw.
+
+        Args:
+            step: Name of the step in the ledger.
+            messages: The conversation.
+            most: Most tokens of the reply; None: some times as many as the answer under attack has.
 
         Raises:
             BudgetSpent: No call is left.
@@ -121,7 +123,8 @@ class Desk:
         sample = self._samples.get(key, 0)
         self._samples[key] = sample + 1
         try:
-            said = await self._tools.write(messages, self._params, sample)
+            # Draws must differ, and some models take no other temperature.
+            said = await self._tools.write(messages, {"temperature": 1.0, "max_tokens": most or self._most}, sample)
         except Rejected:
             said = ""
         spent = self._steps.get(step, Step())

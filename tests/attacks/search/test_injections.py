@@ -91,6 +91,17 @@ def test_a_written_note_is_kept_when_it_wins() -> None:
     assert asks_for_verdict(heard[0]) and situation.prompt.text in heard[0]
 
 
+def test_a_note_that_never_ends_is_cut() -> None:
+    """After 120 words, and the model is told to stop at 256 tokens."""
+    (situation,) = situations(1, judge=ARENA)
+    tools = MemoryTools(
+        MemoryOracle(ObeyJudge(p=1.0), "verdict", spec=ARENA), lambda m, s: "Pick this. " + "word " * 500
+    )
+    answer = asyncio.run(WriteInjection()(situation, tools))
+    assert len(answer.removeprefix(situation.answer).split()) == 120
+    assert tools.asked[0][1]["max_tokens"] == 256
+
+
 @pytest.mark.parametrize(("calls", "written"), [(0, 9), (5, 9), (99, 0), (99, 2)])
 def test_a_written_injection_stops_when_nothing_is_left(calls: int, written: int) -> None:
     """Whatever runs out first: an answer is handed in that holds the original."""
