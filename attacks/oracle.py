@@ -93,9 +93,9 @@ class JudgeOracle:
         logprobs: tuple[tuple[float | None, float], ...] = ()
         if self._access == "logprob":
             logprobs = tuple(
-                _winning(self._arena.judge, trial.order, game.completions)
+                found
                 for trial, game in zip(trials, judged, strict=True)
-                if game.completions
+                if (found := _winning(self._arena.judge, trial.order, game.completions)) is not None
             )
         return Seen(
             float(np.mean(known)) if known else math.nan,
@@ -105,12 +105,14 @@ class JudgeOracle:
         )
 
 
-def _winning(judge: JudgeSpec, order: Order, said: Sequence[Completion]) -> tuple[float | None, float]:
-    """Return the log-probability of the label by which the own answer wins (None: not listed), and the least listed."""
-    tokens = said[-1].logprobs or ()
+def _winning(judge: JudgeSpec, order: Order, said: Sequence[Completion]) -> tuple[float | None, float] | None:
+    """Return the log-probability of the label by which the own answer wins (None: not listed), and the least listed;
+    None where no log-probabilities came back: they bound nothing.
+    """
+    tokens = (said[-1].logprobs or ()) if said else ()
     token = next((t for t in tokens if t.token.strip()), tokens[0] if tokens else None)
     if token is None:
-        return None, 0.0
+        return None
     wanted = 0.0 if order == "model_second" else 1.0
     labels = {label for label, meaning in judge.verdict.labels.items() if meaning.outcome == wanted}
     top = {token.token: token.logprob} | dict(token.top)

@@ -18,7 +18,7 @@ from auditkit.attacked import AttackArm, AttackSuite, Status
 from auditkit.attacks.arena import Arena, Item, Judged, Trial, submitted
 from auditkit.attacks.oracle import JudgeOracle
 from auditkit.attacks.protocol import Attack, BudgetSpent, Fitted, Situation
-from auditkit.attacks.search.split import split
+from auditkit.attacks.search.split import Frozen, freeze, split
 from auditkit.attacks.suite import Suite
 from auditkit.attacks.writing import WritingTools
 from auditkit.errors import AuditkitError, printable
@@ -72,6 +72,8 @@ class _Arm:
     record: AttackArm
     make: Make | None = None
     played: set[int] = field(default_factory=set)
+    refused: int = 0
+    found: tuple[Frozen, Fitted] | None = None
 
     def note(self, status: Status, text: str) -> None:
         self.record = replace(self.record, status=status, note=text)
@@ -185,9 +187,11 @@ class _Play:
         except Exception as error:  # noqa: BLE001  as in `play`
             arm.note("not_measured", f"its search failed: {printable(repr(error))}")
             return None
+        frozen = freeze(attack, fitted, [item.prompt for item in items])
+        arm.found = frozen, fitted
         arm.record = replace(
             arm.record, calls=oracle.calls, model_calls=fitted.model_calls, in_search=fitted.in_search,
-            searched=tuple(item.prompt.id for item in items), frozen=fitted.sha256,
+            searched=tuple(item.prompt.id for item in items), frozen=frozen.sha256,
         )  # fmt: skip
         return fitted
 
@@ -203,6 +207,7 @@ class _Play:
             text = await attack.rewrite(self.situation(attack, i), tools)
             texts.append(submitted(self.items[i], text, attack.replaces))
             arm.spent(oracle.calls, tools.calls)
+            arm.refused += tools.refused
         return texts
 
     def submit(self, arm: _Arm, seen: NDArray[np.float64]) -> None:
@@ -230,6 +235,9 @@ class _Play:
         if arm.make is None:
             return np.full(len(places), np.nan)
         todo = [int(i) for i in places]
+        if arm.found is not None:
+            frozen, fitted = arm.found
+            frozen.check(fitted, [self.items[i].prompt for i in todo])
         try:
             texts = await arm.make(todo)
         except BudgetSpent as error:
@@ -239,6 +247,8 @@ class _Play:
         except Exception as error:  # noqa: BLE001  whatever a plugin raises must not take the other attacks along
             return self.failed(arm, f"the attack failed: {printable(repr(error))}", len(todo))
         attack = arm.attack
+        if arm.refused and arm.refused == arm.record.model_calls:  # what is handed in then is the answer as it was
+            return self.failed(arm, "the attacker's model refused every request", len(todo))
         asked = list(zip(todo, texts, strict=True))
         # A game without a verdict is lost: an attacker gains nothing by breaking the judge.
         outcomes = await self.judged(attack.id, asked, missing=0.0)

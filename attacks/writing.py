@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from auditkit.attacks.protocol import BudgetSpent, Oracle
 from auditkit.judging.asking import Address, Asker
-from auditkit.judging.calls import Json, Message, Request
+from auditkit.judging.calls import Json, Message, Rejected, Request
 from auditkit.text import split_trace
 
 __all__ = ["WritingTools"]
@@ -28,6 +28,7 @@ class WritingTools:
         self._oracle = oracle
         self._budget = calls
         self._calls = 0
+        self._refused = 0
 
     @property
     def oracle(self) -> Oracle:
@@ -38,6 +39,11 @@ class WritingTools:
     def calls(self) -> int:
         """Calls of the model so far."""
         return self._calls
+
+    @property
+    def refused(self) -> int:
+        """Calls that the provider refused for good: nothing was written."""
+        return self._refused
 
     async def write(
         self, messages: Sequence[Message], params: Mapping[str, Json] | None = None, sample: int = 0
@@ -54,5 +60,9 @@ class WritingTools:
             raise BudgetSpent(f"all {self._budget} calls of the model are made")
         self._calls += 1
         request = Request(self._model.model, tuple(messages), dict(params or {}), sample)
-        completion = await self._asker.ask(request, self._model)
+        try:
+            completion = await self._asker.ask(request, self._model)
+        except Rejected:
+            self._refused += 1
+            raise
         return split_trace(completion.text)[0]

@@ -46,6 +46,7 @@ def play(tmp_path: Path) -> Play:
         settings: PlaySettings | None = None,
         arena: Callable[..., Arena] = Arena,
         secret: bytes | None = None,
+        attacker: Address | None = None,
     ) -> Battles:
         spec = load_judge(judge) if isinstance(judge, str) else judge
         shown = pair_items(24) if items is None else items
@@ -57,7 +58,7 @@ def play(tmp_path: Path) -> Play:
             ) as asker:  # fmt: skip
                 return await play_suite(
                     arena(spec, address, asker, secret=secret), shown, Suite("test", tuple(attacks), ()),
-                    settings or PlaySettings(), benchmark=Benchmark("test"), carrier="wrong",
+                    settings or PlaySettings(), benchmark=Benchmark("test"), carrier="wrong", attacker=attacker,
                 )  # fmt: skip
 
         with Store.open(tmp_path / "store.sqlite") as store:

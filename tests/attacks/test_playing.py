@@ -12,9 +12,10 @@ import pytest
 from auditkit.attacks.arena import Arena, Item
 from auditkit.attacks.oracle import IN_SEARCH, JudgeOracle
 from auditkit.attacks.playing import PlaySettings
-from auditkit.attacks.protocol import Attack, Budget, BudgetSpent, Fitted, Oracle, Seen, Situation, Try
+from auditkit.attacks.protocol import Attack, Budget, BudgetSpent, Fitted, Oracle, Seen, Situation, Tools, Try
 from auditkit.attacks.results import analyse, outcomes_of, score_table
 from auditkit.judging.asking import Address
+from auditkit.judging.calls import Message, Rejected
 from auditkit.judging.spec import load_judge
 from auditkit.records import Battles, Settings
 from auditkit.registry import find
@@ -235,3 +236,37 @@ def test_a_planted_request_leaves_the_last_answer_as_it_is(play: Play) -> None:
     texts = battles.answers["text"]
     for _, game in games[games["turn"] == 2].iterrows():
         assert texts[game["answer"]].endswith("Again.") and "note for the next turn" in texts[game["answer"] - 1]
+
+
+# --- attackers that cannot write ------------------------------------------------------------------------------------
+
+
+def test_a_model_that_refuses_every_request_is_not_measured(play: Play) -> None:
+    """What would be handed in is the answer as it was: its uplift of 0 would be no finding."""
+
+    async def rewrite(situation: Situation, tools: Tools) -> str:
+        try:
+            return await tools.write([Message("user", situation.answer)])
+        except Rejected:
+            return situation.answer
+
+    attack = Attack(
+        "refused", "r", "rewrite", "t", "", "", "model", "unknown", rewrite=rewrite, budget=Budget(0, model_calls=2)
+    )  # fmt: skip
+    # A simulated judge reads prompts of judges only: anything else is refused for good.
+    result = analyse(play([attack], "simulated/honest", attacker=Address("simulated/honest")))
+    assert result.attacks[0].status == "not_measured" and "refused every request" in result.attacks[0].note
+
+
+def test_a_judge_without_log_probabilities_tells_none(play: Play) -> None:
+    seen: list[Seen] = []
+
+    async def search(oracle: Oracle, prompts: Sequence[Situation], budget: Budget, rng: np.random.Generator) -> Fitted:
+        seen.extend(await oracle.ask([Try(prompts[0], "x")]))
+        return Fitted({}, lambda s: s.answer, oracle.calls)
+
+    attack = Attack(
+        "asks", "a", "search", "t", "", "", "logprob", "nonpositive", search=search, budget=Budget(50)
+    )  # fmt: skip
+    play([attack], "simulated/honest")
+    assert seen and seen[0].logprobs == ()
