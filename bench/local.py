@@ -118,9 +118,10 @@ def bare(bodies: list[dict[str, Any]], reuse: bool = False) -> tuple[float, int]
 
 
 def ours(bodies: list[dict[str, Any]]) -> tuple[float, int]:
-    """Ask through the client, as many at once as it says, in the order for prefixes; return seconds and tokens."""
+    """Ask through the client, as a run does, in the order for prefixes; return seconds and tokens."""
     from auditkit.judging.calls import Message, Request
     from auditkit.judging.clients.local import LocalClient, order_for_prefix
+    from auditkit.judging.runspec import RunSettings
 
     requests = []
     for body in bodies:
@@ -130,14 +131,14 @@ def ours(bodies: list[dict[str, Any]]) -> tuple[float, int]:
 
     async def main() -> tuple[float, int]:
         client = LocalClient()
-        gate = asyncio.Semaphore(client.at_once)
+        gate = asyncio.Semaphore(RunSettings().concurrency)
 
         async def one(request: Request) -> int:
             async with gate:
                 usage = (await client.complete(request)).usage
             return (usage.tokens_in or 0) + (usage.tokens_out or 0)
 
-        warm = [Request(f"local/{MODEL}", (Message("user", str(i)),), {"max_tokens": 1}) for i in range(client.at_once)]
+        warm = [Request(f"local/{MODEL}", (Message("user", str(i)),), {"max_tokens": 1}) for i in range(8)]
         await asyncio.gather(*map(one, warm))
         start = time.perf_counter()
         tokens = sum(await asyncio.gather(*map(one, requests)))

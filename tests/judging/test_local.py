@@ -25,7 +25,7 @@ from auditkit.errors import UsageError
 from auditkit.judging.calls import CallError, Client, Completion, Fatal, Message, Rejected, Request, Transient
 from auditkit.judging.clients import client_for, llama, local
 from auditkit.judging.clients.gguf import Gguf, read_head
-from auditkit.judging.clients.llama import shared_length
+from auditkit.judging.clients.llama import Job, Pool, shared_length
 from auditkit.judging.clients.local import LocalClient, model_file, order_for_prefix
 
 MODEL = "local/smollm2-135m"
@@ -439,3 +439,50 @@ def test_models_are_not_mixed() -> None:
     """Requests of one model follow each other: only one model's prompts can be shared."""
     requests = [Request(f"local/{m}", (Message("user", "same"),)) for m in ("b", "a", "b", "a")]
     assert order_for_prefix(requests) == [1, 3, 0, 2]
+
+
+@given(st.text("ab", max_size=8), st.text("ab", max_size=8), _texts)
+def test_what_a_worker_has_in_advance(text: str, own: str, others: list[str]) -> None:
+    """What its prompt shares, less the most that any other's does."""
+    mine = shared_length(text, own)
+    most = max((shared_length(text, other) for other in others), default=0)
+    assert llama._advance(text, own, sorted(others)) == (mine - most, mine)
+
+
+def test_workers_share_the_questions_and_not_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers take two questions, not halves of one: each question's beginning is computed once, or twice by the
+    last that is left.
+    """
+    done: dict[threading.Thread, list[str]] = {}
+    both = threading.Barrier(2)
+
+    class Engine:
+        """Notes who computed what, as slowly as it takes for the other to have its turn."""
+
+        def __init__(self, *what: object) -> None:
+            self.last = ""
+            done[threading.current_thread()] = []
+            both.wait(10)
+
+        def answer(self, job: Job) -> dict[str, Any]:
+            time.sleep(0.002)
+            self.last = job.text
+            done[threading.current_thread()].append(job.text)
+            return {}
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(llama, "_Engine", Engine)
+    monkeypatch.setattr(llama, "cores", lambda: 2)
+    pool = Pool(Gguf(Path("m.gguf"), 1, "llama", 512, (), True), MODEL)
+    jobs = [Job({}, f"rubric question {question} answer {k}", 10.0) for question in "abcde" for k in range(8)]
+    for job in jobs:
+        pool.submit(job)
+    for job in jobs:
+        job.future.result(10)
+    pool.close()
+    assert sorted(text for texts in done.values() for text in texts) == sorted(job.text for job in jobs)
+    begun = [b for texts in done.values() for a, b in pairwise(["", *(text[:17] for text in texts)]) if a != b]
+    assert set(begun) == {f"rubric question {question}" for question in "abcde"}
+    assert len(begun) <= 7

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from bisect import bisect
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -47,6 +48,15 @@ def shared_length(one: str, other: str) -> int:
         else:
             high = middle - 1
     return low
+
+
+def _advance(text: str, own: str, others: list[str]) -> tuple[int, int]:
+    """Return how much more of a text its beginning shares with `own` than with any of `others`, which are sorted, and
+    how much with `own`.
+    """
+    at, mine = bisect(others, text), shared_length(text, own)
+    # The longest common beginning is with a neighbour in the order.
+    return mine - max((shared_length(text, other) for other in others[max(0, at - 1) : at + 1]), default=0), mine
 
 
 def cores() -> int:
@@ -85,6 +95,7 @@ class Pool:
         self._running: set[Job] = set()
         self._team: list[threading.Thread] = []
         self._idle = 0
+        self._held: dict[threading.Thread, str] = {}  # the prompt that each worker computes or computed last
         self._closed = False
         self._changed = threading.Condition()
 
@@ -131,20 +142,26 @@ class Pool:
             engine.close()
 
     def _next(self, last: str) -> Job | None:
-        """Take the job that shares most with the worker's last prompt, unless one has waited for too long."""
+        """Take the job that this worker has most of in advance of the others, unless one has waited for too long.
+
+        What another worker holds more of is left to it, so that two do not both compute what prompts share.
+        """
+        me = threading.current_thread()
         with self._changed:
             while True:
                 self._waiting = [job for job in self._waiting if not job.stopped.is_set()]
                 if self._closed:
                     return None
+                others = sorted(text for worker, text in self._held.items() if worker is not me)
                 while self._waiting:
                     best = next((j for j in self._waiting if j.passed >= _PATIENCE), None)
-                    best = best or max(self._waiting, key=lambda j: shared_length(j.text, last))
+                    best = best or max(self._waiting, key=lambda j: _advance(j.text, last, others))
                     for job in self._waiting[: self._waiting.index(best)]:
                         job.passed += 1
                     self._waiting.remove(best)
                     if best.future.set_running_or_notify_cancel():
                         self._running.add(best)
+                        self._held[me] = best.text
                         return best
                 self._idle += 1
                 self._changed.wait()

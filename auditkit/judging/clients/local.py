@@ -25,7 +25,7 @@ from auditkit.errors import UsageError, printable
 from auditkit.judging.calls import Completion, Fatal, Request
 from auditkit.judging.clients import TIMEOUT
 from auditkit.judging.clients.gguf import Gguf, read_head
-from auditkit.judging.clients.llama import Job, Pool, cores
+from auditkit.judging.clients.llama import Job, Pool
 from auditkit.judging.clients.wire import chat_body, read_completion
 from auditkit.judging.layout import broken
 
@@ -84,9 +84,6 @@ class LocalClient:
     Args:
         timeout: Seconds that a call may take from when the model begins with it.
 
-    Attributes:
-        at_once: Calls that it is worth making at once: one for each core, and as many that wait.
-
     Raises:
         UsageError: The extra ``local`` is not installed.
     """
@@ -94,7 +91,6 @@ class LocalClient:
     def __init__(self, timeout: float = TIMEOUT) -> None:
         if find_spec("xllamacpp") is None:
             raise UsageError(f"the client local needs the extra local: {_INSTALL}")
-        self.at_once = 2 * cores()
         self._timeout = timeout
         self._models: dict[str, tuple[Gguf, Pool]] = {}
         self._end = weakref.finalize(self, _close, self._models)  # also when the interpreter ends
