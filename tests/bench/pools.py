@@ -64,6 +64,12 @@ class Annotator:
         return str(met_by(text, strict=body["model"] == "strong"))
 
 
+class _Server(ThreadingHTTPServer):
+    """Takes as many connections at once as a client opens: with the usual five, the others are let wait for seconds."""
+
+    request_queue_size = 256
+
+
 @contextmanager
 def annotator() -> Iterator[Annotator]:
     """Serve an annotator on the loopback interface."""
@@ -102,7 +108,7 @@ def annotator() -> Iterator[Annotator]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the parent's name
             return
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         state.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
