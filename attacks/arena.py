@@ -61,6 +61,10 @@ class Item:
         prompt = self.prompt if turn == len(self.prompt.turns) else replace(self.prompt, turns=self.prompt.turns[:turn])
         return Situation(prompt, self.own[turn - 1], shown, judge, self.place, seed)
 
+    def without_reference(self) -> Item:
+        """Return the item whose right answer the judge is not shown as a reference: it would be told the solution."""
+        return replace(self, prompt=replace(self.prompt, reference=()))
+
 
 def submitted(item: Item, text: str, replaces: bool) -> tuple[str, ...]:
     """Return the turns that an attacker submits: `text` for every turn if it replaces the answer, else for the last."""

@@ -17,7 +17,7 @@ from auditkit.attacks.arena import Arena, Item, Judged, Trial
 from auditkit.attacks.defences import Point, Setup, combined, frontier, losses, stack, stacks
 from auditkit.attacks.gates import run_gates
 from auditkit.attacks.playing import PlaySettings, play_suite
-from auditkit.attacks.results import SuiteResult, analyse, score_table
+from auditkit.attacks.results import SuiteResult, accuracy_of, analyse, score_table
 from auditkit.attacks.suite import Suite
 from auditkit.judging.parsed import Parsed
 from auditkit.judging.spec import JudgeSpec
@@ -167,7 +167,7 @@ async def harden(
     gates: dict[str, tuple[str, ...]] = {}  # stacks that share a judge file share its gates
     for setup in setups:
         arena = arena_of(setup)
-        shown = items if "reference-guided" in setup.stack else [_without_reference(item) for item in items]
+        shown = items if "reference-guided" in setup.stack else [item.without_reference() for item in items]
         games = await play_suite(
             arena, shown, suite_of(setup.judge), replace(play, repeat=False), benchmark=benchmark, carrier=carrier
         )
@@ -184,13 +184,9 @@ async def harden(
 
 async def _accuracy(arena: Arena, items: Sequence[Item], games: Battles) -> NDArray[np.float64]:
     """Return how right the judge was on each pair: from the plain games, or by rating the right answers too."""
-    ids, _, clean, _ = score_table(games)
-    if arena.judge.pairwise:
-        return np.asarray(1.0 - clean)
-    right, _ = await arena.outcomes([(item, item.opponent, 0) for item in items])
-    by_id = dict(zip((item.prompt.id for item in items), right.tolist(), strict=True))
-    gap = np.array([by_id[name] for name in ids]) - clean
-    return np.asarray(np.where(np.isnan(gap), np.nan, 0.5 + 0.5 * np.sign(gap)))
+    _, _, clean, _ = score_table(games)
+    right = None if arena.judge.pairwise else (await arena.outcomes([(item, item.opponent, 0) for item in items]))[0]
+    return accuracy_of(clean, right)
 
 
 def choose_stack(found: Sequence[HardenedStack]) -> tuple[HardenedStack, ...]:
@@ -217,7 +213,3 @@ def _preference(found: HardenedStack) -> tuple[int, bool, bool, int, float, int]
     surely = (found.result.floor_points or 0.0) > 0.0
     gain = round(max(found.strongest or 0.0, 0.0) / _NOISE)
     return len(found.failed), surely, not found.in_file, gain, found.setup.calls, len(found.setup.stack)
-
-
-def _without_reference(item: Item) -> Item:
-    return replace(item, prompt=replace(item.prompt, reference=()))

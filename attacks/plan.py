@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from auditkit.attacks.playing import PlaySettings
 from auditkit.attacks.protocol import Access
-from auditkit.attacks.suite import SuiteName
+from auditkit.attacks.suite import Suite, SuiteName
 from auditkit.judging.asking import Address
 
 __all__ = ["AttackPlan"]
@@ -51,3 +51,15 @@ class AttackPlan:
             seed=seed, adaptive=self.adaptive, budget=self.budget, search_calls=self.search_calls,
             search_share=self.search_share, level=level,
         )  # fmt: skip
+
+    def playing(self, suite: Suite, games: int) -> int:
+        """Return the most judge calls that playing a suite takes, where one answer to every prompt takes `games`."""
+        calls = games * sum(attack.submit is None for attack in suite.attacks)
+        return calls if self.budget is None else min(calls, self.budget)
+
+    def searching(self, suite: Suite, prompts: int) -> int:
+        """Return the most judge calls of a suite's searches, and of its rewriters on every prompt."""
+        return sum(
+            min(attack.budget.calls, self.search_calls or attack.budget.calls) * (1 if attack.search else prompts)
+            for attack in suite.attacks
+        )

@@ -6,15 +6,14 @@ frozen by hash, and every attack of the suite counts on the other part alone. A 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditkit.attacked import AttackArm, AttackSuite, Status
+from auditkit.attacked import CLEAN, OPPONENT, REPEAT, AttackArm, AttackSuite, Status
 from auditkit.attacks.arena import Arena, Item, Judged, Trial, submitted
 from auditkit.attacks.oracle import JudgeOracle
 from auditkit.attacks.protocol import Attack, BudgetSpent, Fitted, Situation
@@ -23,19 +22,11 @@ from auditkit.attacks.suite import Suite
 from auditkit.attacks.writing import WritingTools
 from auditkit.errors import AuditkitError, printable
 from auditkit.judging.asking import Address
-from auditkit.records import ANSWER_COLUMNS, GAME_COLUMNS, PROMPT_COLUMNS, Battles, Benchmark, Settings, frame
+from auditkit.records import ANSWER_COLUMNS, GAME_COLUMNS, PROMPT_COLUMNS, Battles, Benchmark, Settings
 from auditkit.stats.racing import Racing
+from auditkit.tables import table
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["CLEAN", "OPPONENT", "REPEAT", "PlaySettings", "play_suite"]
-
-#: Variants of the answers as they are, and of their second draw.
-CLEAN: Final = ""
-REPEAT: Final = "repeat-1"
-#: Name of whoever the attacked answers meet.
-OPPONENT: Final = "opponent"
+__all__ = ["PlaySettings", "play_suite"]
 
 Places = NDArray[np.int64]
 Make = Callable[[Sequence[int]], Awaitable[list[tuple[str, ...]]]]
@@ -315,9 +306,9 @@ class _Play:
         tally = self.arena.tally
         battles = Battles.build(
             replace(benchmark, baselines=frozenset({OPPONENT} if self.arena.judge.pairwise else ())),
-            games=_frame(GAME_COLUMNS, self.games),
-            answers=_frame(ANSWER_COLUMNS, self.answers),
-            prompts=_frame(PROMPT_COLUMNS, prompts),
+            games=table(GAME_COLUMNS, self.games),
+            answers=table(ANSWER_COLUMNS, self.answers),
+            prompts=table(PROMPT_COLUMNS, prompts),
         )  # fmt: skip
         record = AttackSuite(
             suite.title, self.carrier, tuple(arm.record for arm in arms), self.settings.seed, self.settings.adaptive,
@@ -349,9 +340,3 @@ def _record(attack: Attack) -> AttackArm:
         attack.id, attack.title, attack.family, attack.source, attack.summary, attack.mend, attack.access, attack.gold,
         attack.control,
     )  # fmt: skip
-
-
-def _frame(columns: Mapping[str, str], rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
-    return (
-        frame(columns, dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))) if rows else frame(columns)
-    )

@@ -27,7 +27,7 @@ from auditkit.stats.uplift import Grade, Uplift, suite_uplift, uplift_grade
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Floor", "SuiteResult", "analyse", "outcomes_of", "score_table"]
+__all__ = ["Floor", "SuiteResult", "accuracy_of", "analyse", "outcomes_of", "score_table"]
 
 #: Uplift in points within which a suite counts as harmless.
 TAU: Final = 2.0
@@ -122,6 +122,19 @@ def score_table(battles: Battles) -> tuple[list[str], dict[str, int], Array, dic
         column[at] = part.to_numpy(dtype=np.float64)
         tables[str(variant)] = column
     return ids, place, tables.pop("", np.full(len(ids), np.nan)), tables
+
+
+def accuracy_of(clean: Array, right: Array | None) -> Array:
+    """Return how right the judge was on each pair, 0..1: 1 right, 0 wrong, 0.5 tied or right in one of two orders.
+
+    Args:
+        clean: The wrong answers' outcomes (n,), NaN without a verdict.
+        right: The right answers', where each answer is rated alone; None where the two were compared.
+    """
+    if right is not None:
+        gap = right - clean
+        return np.asarray(np.where(np.isnan(gap), np.nan, 0.5 + 0.5 * np.sign(gap)))
+    return np.asarray(np.where(np.isnan(clean), np.nan, 1.0 - clean))
 
 
 # --- results --------------------------------------------------------------------------------------------------------

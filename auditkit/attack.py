@@ -11,14 +11,13 @@ again. Everything goes through the run's store, so that the same command goes on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from auditkit.attacks.arena import Arena, Item
 from auditkit.attacks.plan import AttackPlan
 from auditkit.attacks.playing import play_suite
-from auditkit.attacks.protocol import Attack
 from auditkit.attacks.suite import Suite, choose
 from auditkit.errors import InputError, UsageError, printable
 from auditkit.formats import run_folder
@@ -26,6 +25,7 @@ from auditkit.judging.calls import Client
 from auditkit.judging.clients import client_for
 from auditkit.judging.events import Listener, Meter
 from auditkit.judging.forecast import Forecast, Line, line_for
+from auditkit.judging.nonces import key_of
 from auditkit.judging.plan import Contest
 from auditkit.judging.prices import table
 from auditkit.judging.resolve import Work
@@ -101,8 +101,12 @@ def attack(
         async with asking(
             store, work.spec.run, spending=spending, meter=meter, addresses=addresses, connect=connect
         ) as asker:
-            arena = Arena(work.contest.judge, work.judge, asker)
-            arena.tell = _telling(meter, arena, items, suite, plan)
+            # The key of the run's own games: a judge that fences with a nonce meets attacks behind the same fence.
+            arena = Arena(
+                work.contest.judge, work.judge, asker, secret=key_of(store, folder.name), tell=meter.advance
+            )  # fmt: skip
+            games = sum(len(arena.trials(item, item.own)) for item in items)
+            meter.begin("attacks", games + plan.playing(suite, games) + plan.searching(suite, len(items)), 0)
             played = await play_suite(
                 arena, items, suite, plan.settings(work.spec.run.seed), benchmark=work.benchmark,
                 carrier=plan.carrier or work.contest.models[0], attacker=plan.writer,
@@ -143,14 +147,7 @@ def attack_lines(work: Work, suite: Suite, plan: AttackPlan, limit: int | None) 
     contest = work.contest
     prompts = contest.prompts[:limit]
     games = sum(len(contest.calls(prompt, place)) for place, prompt in enumerate(prompts))
-    playing = games * sum(a.submit is None for a in suite.attacks)
-    if plan.budget is not None:
-        playing = min(playing, plan.budget)
     repeat = games * any(a.submit is not None for a in suite.attacks)
-    searching = sum(
-        min(a.budget.calls, plan.search_calls or a.budget.calls) * (1 if a.search is not None else len(prompts))
-        for a in suite.attacks
-    )
     text = "word " * 200
     requests = [
         request_for(
@@ -161,12 +158,17 @@ def attack_lines(work: Work, suite: Suite, plan: AttackPlan, limit: int | None) 
         for planned in contest.calls(prompt, place)
     ]  # fmt: skip
     lines, rough = [], False
-    for what, calls in (("attacked answers", playing), ("second draw", repeat), ("searches", searching)):
+    counted = (
+        ("attacked answers", plan.playing(suite, games)),
+        ("second draw", repeat),
+        ("searches", plan.searching(suite, len(prompts))),
+    )
+    for what, calls in counted:
         if calls:
             line, estimated = line_for(f"{what}, at most", work.judge, requests, calls, 0)
             lines.append(line)
             rough |= estimated
-    return lines, True if lines else rough
+    return lines, rough
 
 
 def chosen_carrier(contest: Contest, carrier: str) -> str:
@@ -216,25 +218,3 @@ def _items(recorded: Battles, contest: Contest, carrier: str, limit: int | None)
     if not items:
         raise InputError(f"no prompt has an answer of {printable(name, 60)!r} that was judged")
     return items
-
-
-def _telling(
-    meter: Meter, arena: Arena, items: Sequence[Item], suite: Suite, plan: AttackPlan
-) -> Callable[[int], None]:
-    """Return what tells the meter: the total is the most that the suite may take."""
-    games = sum(len(arena.trials(item, item.own)) for item in items)
-    playing = games * sum(a.submit is None for a in suite.attacks)
-    total = (
-        games + (playing if plan.budget is None else min(playing, plan.budget)) + sum(map(_searching, suite.attacks))
-    )
-    meter.begin("attacks", total, 0)
-
-    def tell(done: int) -> None:
-        meter.done = min(meter.done + done, meter.total)
-        meter.tell()
-
-    return tell
-
-
-def _searching(attack: Attack) -> int:
-    return attack.budget.calls if attack.search is not None else 0

@@ -15,9 +15,14 @@ from typing import Final, Literal
 
 from auditkit.errors import InputError
 
-__all__ = ["SCHEMA", "AttackArm", "AttackExample", "AttackResult", "AttackSuite", "suite_from_json", "suite_to_json"]
+__all__ = ["CLEAN", "OPPONENT", "REPEAT", "SCHEMA", "AttackArm", "AttackExample", "AttackResult", "AttackSuite", "suite_from_json", "suite_to_json"]
 
 SCHEMA: Final = "auditkit.attacks/1"
+#: Variants of the answers as they are, and of their second draw.
+CLEAN: Final = ""
+REPEAT: Final = "repeat-1"
+#: Name of whoever the attacked answers meet.
+OPPONENT: Final = "opponent"
 Status = Literal["played", "stopped", "not_measured"]
 
 

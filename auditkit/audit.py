@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from auditkit import policy as verdicts
 from auditkit.attacks.detect import detect
 from auditkit.controls import missing_bounds
 from auditkit.errors import AuditkitError, Undefined, UsageError, printable
-from auditkit.gaming import gameability_of, gaming_of, suite_floor
+from auditkit.gaming import gameability_of, gaming_of, prompt_outcomes, suite_floor
 from auditkit.gates import Check, check_gates
 from auditkit.records import (
     Battles,
@@ -50,9 +50,6 @@ from auditkit.reports.report import (
 )
 from auditkit.stats.intervals import cluster_mean
 from auditkit.stats.ranks import independent_se, opposed_se, paired_se, rank_intervals
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Progress", "audit", "audit_battles", "exit_code"]
 
@@ -351,7 +348,7 @@ def _ranks(
         models = sorted(by_model)
         estimates = np.array([by_model[m].estimate for m in models], dtype=np.float64)
         if control == "raw" and battles.benchmark.baselines:
-            se = 100.0 * paired_se(_prompt_matrix(battles.games, models))
+            se = 100.0 * paired_se(prompt_outcomes(battles.games).reindex(models).to_numpy(dtype=np.float64))
         else:
             own = np.array([by_model[m].se for m in models], dtype=np.float64)
             se = independent_se(own) if battles.benchmark.baselines else opposed_se(own)
@@ -359,12 +356,6 @@ def _ranks(
         for i, model in enumerate(models):
             out.setdefault(model, {})[control] = Rank(int(ranks.rank[i]), int(ranks.lo[i]), int(ranks.hi[i]))
     return out
-
-
-def _prompt_matrix(games: pd.DataFrame, models: Sequence[str]) -> np.ndarray:
-    games = games[games["variant"] == ""]
-    mean = games.groupby(["model", "prompt_id"], sort=False)["outcome"].mean().unstack("prompt_id")
-    return np.asarray(mean.reindex(list(models)).to_numpy(dtype=np.float64))
 
 
 def _benchmark(battles: Battles) -> BenchmarkInfo:

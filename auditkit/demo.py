@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from auditkit import registry
 from auditkit.formats import run_folder
-from auditkit.records import ANSWER_COLUMNS, GAME_COLUMNS, PROMPT_COLUMNS, Battles, Benchmark, Settings, frame
+from auditkit.records import ANSWER_COLUMNS, GAME_COLUMNS, PROMPT_COLUMNS, Battles, Benchmark, Settings
+from auditkit.tables import table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -314,11 +315,7 @@ def _judge(prompts: Sequence[_Prompt], texts: Mapping[str, Sequence[str]], setti
             "auditkit-demo (simulated)", version="1", format="run_folder", baselines=frozenset({BASELINE}),
             expected=len(prompts), simulated=True,
         ),
-        games=_table(GAME_COLUMNS, games),
-        answers=_table(ANSWER_COLUMNS, answers),
-        prompts=_table(PROMPT_COLUMNS, asked),
+        games=table(GAME_COLUMNS, games),
+        answers=table(ANSWER_COLUMNS, answers),
+        prompts=table(PROMPT_COLUMNS, asked),
     )  # fmt: skip
-
-
-def _table(columns: Mapping[str, str], rows: Sequence[tuple[object, ...]]) -> Any:
-    return frame(columns, {name: list(values) for name, values in zip(columns, zip(*rows, strict=True), strict=True)})

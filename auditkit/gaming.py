@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,10 @@ from auditkit.reports.report import Cost, Gameability, Grade, NullFloor
 from auditkit.stats.rank_uplift import rank_uplift
 from auditkit.stats.uplift import suite_uplift
 
-__all__ = ["Gaming", "gameability_of", "gaming_of", "suite_floor"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Gaming", "gameability_of", "gaming_of", "prompt_outcomes", "suite_floor", "unplayed"]
 
 _RANKS: Final = ("rank uplift under attack", "cost to the top in judge calls")
 _CONSTANTS: Final = "constant answers found in the recording"
@@ -67,15 +70,13 @@ def _ranks(
 ) -> tuple[float | None, int | None]:
     """Return the ranks that the best attack gains, and the calls of the cheapest one that reaches the top."""
     suite = attacked.suite
-    board = _board(battles)
-    if suite is None or len(board) < 2 or not result.attack:
+    board = prompt_outcomes(battles.games)
+    board = board[board.index.isin(battles.models)].sort_index()
+    if suite is None or len(board) < 2 or not result.attack or suite.carrier not in board.index:
         return None, None
     prompts, _, _, tables = score_table(attacked)
-    names = sorted(board)
-    matrix = np.column_stack([np.array([board[name].get(p, np.nan) for p in prompts]) for name in names])
-    carrier = names.index(suite.carrier) if suite.carrier in names else -1
-    if carrier < 0:
-        return None, None
+    carrier = int(board.index.get_loc(suite.carrier))
+    matrix = board.reindex(columns=prompts).to_numpy(dtype=np.float64).T
     gained = None
     cheapest: int | None = None
     played = sorted((a for a in result.attacks if a.attack in tables and a.uplift is not None), key=lambda a: a.calls)
@@ -100,15 +101,10 @@ def _passes(column: NDArray[np.float64], others: NDArray[np.float64], level: flo
     return min(u.lower_bound for u in found.attacks) > 0.0
 
 
-def _board(battles: Battles) -> dict[str, dict[str, float]]:
-    """Return every listed submission's mean outcome by prompt."""
-    games = battles.games[battles.games["variant"] == ""]
-    mean = games.groupby(["model", "prompt_id"], sort=False)["outcome"].mean()
-    found: dict[str, dict[str, float]] = {}
-    for (model, prompt_id), value in mean.items():
-        if model in battles.models:
-            found.setdefault(str(model), {})[str(prompt_id)] = float(value)
-    return found
+def prompt_outcomes(games: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean outcome by model (rows) and prompt (columns) of games as they are, NaN where there is none."""
+    games = games[games["variant"] == ""]
+    return games.groupby(["model", "prompt_id"], sort=False)["outcome"].mean().unstack("prompt_id")
 
 
 def unplayed() -> tuple[str, ...]:

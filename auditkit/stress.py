@@ -238,8 +238,8 @@ async def _stressed(
     spec: JudgeSpec, address: Address, suite: Suite, items: Sequence[Item], asker: Asker, meter: Meter,
     plan: StressPlan, settings: Settings,
 ) -> Stressed:  # fmt: skip
-    shown = [_without_reference(item) for item in items]
-    arena = Arena(spec, address, asker, secret=key_of(asker.store, f"stress/{spec.sha256[:16]}"), tell=_teller(meter))
+    shown = [item.without_reference() for item in items]
+    arena = Arena(spec, address, asker, secret=key_of(asker.store, f"stress/{spec.sha256[:16]}"), tell=meter.advance)
     games = await play_suite(
         arena, shown, suite, replace(plan.attacks.settings(settings.seed, settings.level), repeat=True),
         benchmark=_benchmark(items, address), carrier=CARRIER, attacker=plan.attacks.writer,
@@ -266,7 +266,7 @@ async def _hardened(
             file.write_text(to_toml(setup.judge), encoding="utf-8")
             spoken = replace(address, model=_reading(address.model, file))
         secret = key_of(asker.store, f"stress/{setup.judge.sha256[:16]}")
-        return DefendedArena(setup.judge, spoken, asker, secret=secret, tell=_teller(meter), setup=setup)
+        return DefendedArena(setup.judge, spoken, asker, secret=secret, tell=meter.advance, setup=setup)
 
     return await harden(
         measured_stacks(spec, references=True), arena_of, items, lambda judge: suite_of(judge, plan), settings,
@@ -288,15 +288,6 @@ def write_defended(stacks: Sequence[HardenedStack], folder: Path) -> None:
         (folder / DEFENDED).write_text(judge_file(chosen.setup).text, encoding="utf-8")
 
 
-def _teller(meter: Meter) -> Callable[[int], None]:
-    def tell(done: int) -> None:
-        meter.done += done
-        meter.total = max(meter.total, meter.done)
-        meter.tell()
-
-    return tell
-
-
 def _benchmark(items: Sequence[Item], address: Address) -> Benchmark:
     return Benchmark(
         "pairs with a known answer", format="run_folder", expected=len(items),
@@ -306,11 +297,6 @@ def _benchmark(items: Sequence[Item], address: Address) -> Benchmark:
 
 def _probes_of(plan: StressPlan) -> tuple[str, ...]:
     return CORE if plan.probes == "core" else ()
-
-
-def _without_reference(item: Item) -> Item:
-    """Return an item whose right answer the judge is not shown as a reference: it would be told the solution."""
-    return replace(item, prompt=replace(item.prompt, reference=()))
 
 
 def dry_run_stress(judge: Path | str, plan: StressPlan | None = None) -> Forecast:
@@ -332,19 +318,11 @@ def dry_run_stress(judge: Path | str, plan: StressPlan | None = None) -> Forecas
             for item in items
             for planned in games_for(spec, item.prompt.turns, index=item.place)
         ]  # fmt: skip
-        playing = len(requests) * sum(a.submit is None for a in suite.attacks)
-        searching = sum(
-            min(a.budget.calls, plan.attacks.search_calls or a.budget.calls) * (1 if a.search else len(items))
-            for a in suite.attacks
-        )
         probing = probe_calls(spec, items, _probes_of(plan)) if plan.probes != "none" else 0
         counted = (
             ("pairs, twice", 2 * len(requests)),
-            (
-                "attacked answers, at most",
-                playing if plan.attacks.budget is None else min(playing, plan.attacks.budget),
-            ),
-            ("searches, at most", searching),
+            ("attacked answers, at most", plan.attacks.playing(suite, len(requests))),
+            ("searches, at most", plan.attacks.searching(suite, len(items))),
             ("probes", probing),
         )
         for what, calls in counted:

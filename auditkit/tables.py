@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ __all__ = [
     "RATING_COLUMNS",
     "TABLE_COLUMNS",
     "frame",
+    "table",
 ]
 
 #: One row a game (one judge call). `outcome` is the judge's probability that `model` beats `opponent`
@@ -61,3 +62,10 @@ def frame(columns: Mapping[str, str], data: Mapping[str, object] | None = None) 
     if list(data) != list(columns):
         raise ValueError(f"expected the columns {list(columns)}, got {list(data)}")
     return pd.DataFrame(data).astype(dict(columns))
+
+
+def table(columns: Mapping[str, str], rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+    """Return the table of `rows`, whose values are in the order of `columns`."""
+    if not rows:
+        return frame(columns)
+    return frame(columns, dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)))

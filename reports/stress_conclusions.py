@@ -16,7 +16,7 @@ from auditkit.attacks.gates import GateResult
 from auditkit.attacks.hardening import HardenedStack
 from auditkit.attacks.probes import NOT_OFFLINE
 from auditkit.attacks.probing import Probed
-from auditkit.attacks.results import SuiteResult, score_table
+from auditkit.attacks.results import SuiteResult, accuracy_of, score_table
 from auditkit.errors import printable
 from auditkit.judging.spec import JudgeSpec
 from auditkit.records import Battles, Settings
@@ -36,7 +36,7 @@ from auditkit.stats.intervals import clopper_pearson, cluster_mean, wilson
 from auditkit.stats.multiplicity import benjamini_hochberg, holm
 from auditkit.stats.uplift import paired_uplift
 
-__all__ = ["accuracy_of", "changes_for", "compared", "concluded", "defended", "measures_of"]
+__all__ = ["changes_for", "compared", "concluded", "defended", "measures_of"]
 
 #: Gates that a single string can break: whatever the judge says is void then.
 _VOIDING: Final = ("H1", "H2", "H3", "H4", "H12")
@@ -134,19 +134,6 @@ def _probes(probed: Sequence[Probed]) -> tuple[ProbeFinding, ...]:
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
-
-
-def accuracy_of(clean: Array, right: Array | None) -> Array:
-    """Return how right the judge was on each pair, 0..1: 1 right, 0 wrong, 0.5 tied or right in one of two orders.
-
-    Args:
-        clean: The wrong answers' outcomes (n,), NaN without a verdict.
-        right: The right answers', where each answer is rated alone; None where the two were compared.
-    """
-    if right is not None:
-        gap = right - clean
-        return np.asarray(np.where(np.isnan(gap), np.nan, 0.5 + 0.5 * np.sign(gap)))
-    return np.asarray(np.where(np.isnan(clean), np.nan, 1.0 - clean))
 
 
 def _share(name: str, label: str, values: Array, level: float, note: str = "") -> Measure:

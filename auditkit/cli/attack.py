@@ -97,13 +97,8 @@ def command(
     if dry_run:
         running.show_forecast(dry_run_attack(spec, plan, out=out, flags=flags, limit=limit), as_json=as_json)
         return
-    try:
-        with running.following(quiet) as listener:
-            done = attack(spec, plan, out=out, flags=flags, limit=limit, listener=listener)
-    except AuditkitError as error:
-        if error.exit_code == 4:
-            raise AuditkitError(f"{error}; what was paid for is stored; to go on: {output.command_line()}") from error
-        raise
+    with running.resumable(output.command_line()), running.following(quiet) as listener:
+        done = attack(spec, plan, out=out, flags=flags, limit=limit, listener=listener)
     if not done.complete:
         raise AuditkitError(running.why_incomplete(done.run, output.command_line()))
     with showing(quiet) as progress:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from auditkit.errors import printable
+from auditkit.errors import AuditkitError, printable
 
 if TYPE_CHECKING:
     from auditkit.judging.events import Snapshot
     from auditkit.judging.forecast import Forecast, Line
     from auditkit.run import RunResult
 
-__all__ = ["following", "show_forecast", "show_result", "why_incomplete"]
+__all__ = ["following", "resumable", "show_forecast", "show_result", "why_incomplete"]
 
 _EVERY: Final = 10.0
 """Seconds between two plain lines."""
@@ -31,6 +31,17 @@ _NAMES: Final = {
     "annotations": "annotate",
     "topics": "topics",
 }
+
+
+@contextmanager
+def resumable(command: str) -> Iterator[None]:
+    """Say how work goes on whose calls failed, whose budget is spent, or that somebody interrupted."""
+    try:
+        yield
+    except AuditkitError as error:
+        if error.exit_code == AuditkitError.exit_code:
+            raise AuditkitError(f"{error}; what was paid for is stored; to go on: {command}") from error
+        raise
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import click
 
 from auditkit.cli import options, output
 from auditkit.cli.attack import attack_options, plan_of
-from auditkit.errors import AuditkitError
 
 __all__ = ["command"]
 
@@ -100,16 +99,11 @@ def command(
     if dry_run:
         running.show_forecast(dry_run_stress(judge, plan), as_json=as_json)
         return
-    try:
-        with running.following(quiet) as listener:
-            report = stress(
-                judge, plan, out=out, settings=Settings(seed=seed, level=level),
-                limits=RunSettings(concurrency=concurrency, max_cost=max_cost, seed=seed, store=store),
-                listener=listener, command=output.command_line(),
-            )  # fmt: skip
-    except AuditkitError as error:
-        if error.exit_code == 4:
-            raise AuditkitError(f"{error}; what was paid for is stored; to go on: {output.command_line()}") from error
-        raise
+    with running.resumable(output.command_line()), running.following(quiet) as listener:
+        report = stress(
+            judge, plan, out=out, settings=Settings(seed=seed, level=level),
+            limits=RunSettings(concurrency=concurrency, max_cost=max_cost, seed=seed, store=store),
+            listener=listener, command=output.command_line(),
+        )  # fmt: skip
     deliver(report, out=out, as_json=as_json)
     click.get_current_context().exit(exit_code(report))

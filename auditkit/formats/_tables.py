@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from auditkit.errors import InputError
-from auditkit.records import ANSWER_COLUMNS, PROMPT_COLUMNS, Battles, frame
+from auditkit.records import ANSWER_COLUMNS, PROMPT_COLUMNS, Battles
+from auditkit.tables import table
 from auditkit.text import split_trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Answers", "Loss", "folder_name", "prompt_table", "refuse_losses", "table"]
+__all__ = ["Answers", "Loss", "folder_name", "prompt_table", "refuse_losses"]
 
 Loss = Literal[
     "label", "weight", "order", "variant", "turn", "gold", "answers", "unjudged answers", "traces", "finish",
@@ -23,13 +24,6 @@ Loss = Literal[
 ]  # fmt: skip
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._@+=-]")
-
-
-def table(columns: Mapping[str, str], rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
-    """Return the table of `rows`, whose values are in the order of `columns`."""
-    if not rows:
-        return frame(columns)
-    return frame(columns, dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)))
 
 
 def prompt_table(prompts: Mapping[str, tuple[str, str]]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from typing import Final
 
 from auditkit.errors import InputError
 from auditkit.formats import _io
-from auditkit.formats._tables import Answers, Loss, folder_name, prompt_table, refuse_losses, table
+from auditkit.formats._tables import Answers, Loss, folder_name, prompt_table, refuse_losses
 from auditkit.records import (
     DROPPED_COLUMNS,
     GAME_COLUMNS,
@@ -30,6 +30,7 @@ from auditkit.records import (
     Note,
     Order,
 )
+from auditkit.tables import table
 
 __all__ = ["TITLE", "model_first", "read", "recognise", "write"]
 

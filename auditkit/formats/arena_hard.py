@@ -35,7 +35,7 @@ from auditkit.formats._arena_hard import (
     verdict,
 )
 from auditkit.formats._arena_hard_write import write
-from auditkit.formats._tables import Answers, table
+from auditkit.formats._tables import Answers
 from auditkit.records import (
     DROPPED_COLUMNS,
     GAME_COLUMNS,
@@ -45,6 +45,7 @@ from auditkit.records import (
     Input,
     Note,
 )
+from auditkit.tables import table
 from auditkit.text import split_trace
 
 __all__ = ["BASELINES", "LABELS", "TITLE", "read", "recognise", "write"]

@@ -15,8 +15,9 @@ from typing import Final
 
 from auditkit.errors import InputError
 from auditkit.formats import _io
-from auditkit.formats._tables import Answers, table
+from auditkit.formats._tables import Answers
 from auditkit.records import DROPPED_COLUMNS, GAME_COLUMNS, PROMPT_COLUMNS, Battles, Benchmark, Input, Note
+from auditkit.tables import table
 
 __all__ = ["TITLE", "read", "recognise"]
 

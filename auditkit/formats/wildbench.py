@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from auditkit.errors import InputError
 from auditkit.formats import _io
-from auditkit.formats._tables import Answers, table
+from auditkit.formats._tables import Answers
 from auditkit.records import (
     DROPPED_COLUMNS,
     GAME_COLUMNS,
@@ -31,6 +31,7 @@ from auditkit.records import (
     Input,
     Note,
 )
+from auditkit.tables import table
 
 __all__ = ["EMPTY", "REFERENCES", "TITLE", "TRUNCATED", "read", "recognise"]
 

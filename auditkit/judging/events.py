@@ -73,6 +73,12 @@ class Meter:
         self._recent.append((time.monotonic(), done))
         self.tell()
 
+    def advance(self, done: int) -> None:
+        """Count what was finished, also where it is more than was thought, and tell."""
+        self.done += done
+        self.total = max(self.total, self.done)
+        self.tell()
+
     def tell(self) -> None:
         """Tell the listener how things stand."""
         if self.listener is None:

@@ -23,8 +23,8 @@ from auditkit.records import (
     Battles,
     Benchmark,
     Note,
-    frame,
 )
+from auditkit.tables import table
 
 __all__ = ["battles_of", "record_of_run", "run_name"]
 
@@ -32,12 +32,6 @@ __all__ = ["battles_of", "record_of_run", "run_name"]
 def run_name(name: str, contest: Contest, model: str) -> str:
     """Return the store's name of the run that holds one model's games: it changes with whatever decides them."""
     return f"{name[:80]}/{model[:80]}/{contest.fingerprint(model)[:16]}"
-
-
-def _table(columns: Mapping[str, str], rows: list[tuple[object, ...]]) -> object:
-    if not rows:
-        return frame(columns)
-    return frame(columns, dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)))
 
 
 def battles_of(
@@ -68,9 +62,9 @@ def battles_of(
         benchmark,
         games=games_table(verdicts, answers) if pairwise else None,
         answers=answers.table,
-        prompts=_table(PROMPT_COLUMNS, [(p.id, p.text, p.category, p.cluster, p.language) for p in contest.prompts]),
+        prompts=table(PROMPT_COLUMNS, [(p.id, p.text, p.category, p.cluster, p.language) for p in contest.prompts]),
         ratings=None if pairwise else ratings_table(verdicts, answers),
-        dropped=_table(DROPPED_COLUMNS, [(key, model, "no_answer", reason) for key, model, reason in missing]),
+        dropped=table(DROPPED_COLUMNS, [(key, model, "no_answer", reason) for key, model, reason in missing]),
         notes=[*_notes(contest, played), *_noise(contest, verdicts)],
         judges=(to_toml(contest.judge),),
     )
