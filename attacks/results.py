@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditkit import registry
-from auditkit.attacked import AttackArm, AttackExample, AttackResult, AttackSuite
+from auditkit.attacked import CLEAN, REPEAT, AttackArm, AttackExample, AttackResult, AttackSuite
 from auditkit.attacks.detect import detect
 from auditkit.errors import NoData
 from auditkit.records import Battles, Interval, Settings
 from auditkit.stats.betting import betting_interval
-from auditkit.stats.intervals import clopper_pearson
+from auditkit.stats.flips import directional_flips
 from auditkit.stats.racing import race_limits
 from auditkit.stats.uplift import Grade, Uplift, suite_uplift, uplift_grade
 
@@ -96,7 +96,7 @@ def outcomes_of(games: pd.DataFrame, *, swap_and_tie: bool = False) -> pd.Series
     """
     import pandas as pd
 
-    attacked = (games["variant"] != "") & ~games["variant"].str.startswith("repeat-")
+    attacked = (games["variant"] != CLEAN) & ~games["variant"].str.startswith("repeat-")
     value = games["outcome"].where(games["outcome"].notna() | ~attacked, 0.0)
     keys = [games["variant"], games["prompt_id"]]
     if not swap_and_tie:
@@ -113,7 +113,7 @@ def score_table(battles: Battles) -> tuple[list[str], dict[str, int], Array, dic
     """Return prompt ids, place by id, the plain answers' outcomes (n,), and the attacked ones' (n,) by attack."""
     suite = battles.suite or AttackSuite("", "", ())
     outcome = outcomes_of(battles.games, swap_and_tie=suite.swap_and_tie)
-    ids = list(dict.fromkeys(battles.games.loc[battles.games["variant"] == "", "prompt_id"]))
+    ids = list(dict.fromkeys(battles.games.loc[battles.games["variant"] == CLEAN, "prompt_id"]))
     place = {name: i for i, name in enumerate(ids)}
     tables = {}
     for variant, part in outcome.groupby(level=0, sort=False):
@@ -121,7 +121,7 @@ def score_table(battles: Battles) -> tuple[list[str], dict[str, int], Array, dic
         at = [place[name] for name in part.index.get_level_values(1)]
         column[at] = part.to_numpy(dtype=np.float64)
         tables[str(variant)] = column
-    return ids, place, tables.pop("", np.full(len(ids), np.nan)), tables
+    return ids, place, tables.pop(CLEAN, np.full(len(ids), np.nan)), tables
 
 
 def accuracy_of(clean: Array, right: Array | None) -> Array:
@@ -159,6 +159,7 @@ def analyse(battles: Battles, settings: Settings | None = None, *, tau: float = 
         raise NoData("the recording holds no attacks")
     settings = settings or Settings()
     ids, place, clean, tables = score_table(battles)
+    games: dict[str, pd.DataFrame] = {str(name): part for name, part in battles.games.groupby("variant", sort=False)}
     searched = {name for arm in suite.arms for name in arm.searched}
     counts = np.array([name not in searched for name in ids]) & ~np.isnan(clean)
     played = [arm for arm in suite.arms if arm.status != "not_measured" and (arm.weights or arm.attack in tables)]
@@ -169,7 +170,7 @@ def analyse(battles: Battles, settings: Settings | None = None, *, tau: float = 
         columns.append(np.where(counts, column, np.nan))
     usable = [k for k, column in enumerate(columns) if np.isfinite(column).any()]
     played, columns = [played[k] for k in usable], [columns[k] for k in usable]
-    noise = tables.get("repeat-1")
+    noise = tables.get(REPEAT)
     plain = float(clean[counts].mean()) if counts.any() else None
     if not played:
         absent = tuple(_unmeasured(arm) for arm in suite.arms)
@@ -186,7 +187,7 @@ def analyse(battles: Battles, settings: Settings | None = None, *, tau: float = 
         if not group:
             continue
         bounds, most = _bounds(
-            np.column_stack([columns[k] for k in group]), suite, battles, [played[k] for k in group], settings,
+            np.column_stack([columns[k] for k in group]), suite, [played[k] for k in group], games, place, settings,
             int(counts.sum()),
         )  # fmt: skip
         for k, bound in zip(group, bounds, strict=True):
@@ -194,14 +195,14 @@ def analyse(battles: Battles, settings: Settings | None = None, *, tau: float = 
         if counts_for_grade:
             at = max(range(len(group)), key=lambda i: bounds[i].lower_bound)
             best, floor, ceiling = group[at], bounds[at].lower_bound, most
-    caught = _detected(battles, played, settings)
+    caught = _detected(battles, games, played, settings)
     results = []
     for k, arm in enumerate(played):
         mask, uplift = np.isfinite(columns[k]), found[k]
         if uplift is not None:
             results.append(_result(
-                arm, uplift, clean[mask], scores[arm.attack][mask], battles, caught.get(arm.attack, ()),
-                settings.level, _pac(battles, arm),
+                arm, uplift, clean[mask], scores[arm.attack][mask], games.get(arm.attack), caught.get(arm.attack, ()),
+                settings.level, None if arm.weights else _example(battles, games[arm.attack], place, clean, tables[arm.attack]),
             ))  # fmt: skip
     free = [r for r in results if r.gold != "unknown" and not r.detected_by]
     hidden = max(free, key=lambda r: r.lower_bound or 0.0, default=None)
@@ -258,8 +259,9 @@ def _by_weights(arm: AttackArm, place: Mapping[str, int], clean: Array) -> Array
 def _bounds(
     differences: Array,
     suite: AttackSuite,
-    battles: Battles,
     played: Sequence[AttackArm],
+    games: Mapping[str, pd.DataFrame],
+    place: Mapping[str, int],
     settings: Settings,
     prompts: int,
 ) -> tuple[tuple[Uplift, ...], float]:
@@ -270,11 +272,10 @@ def _bounds(
     arms = sum(
         (arm.gold != "unknown") == (played[0].gold != "unknown") for arm in suite.arms
     )  # those that raced together
-    order = list(dict.fromkeys(zip(battles.games["variant"], battles.games["prompt_id"], strict=True)))
-    _, place, _, _ = score_table(battles)
     found, ceiling = [], -1.0
     for k, arm in enumerate(played):
-        values = differences[[place[name] for variant, name in order if variant == arm.attack], k]
+        met = games[arm.attack]["prompt_id"].drop_duplicates() if arm.attack in games else ()
+        values = differences[[place[name] for name in met], k]  # in the order in which they were played
         low, high, own_high = race_limits(
             values[np.isfinite(values)], n_arms=arms, n_prompts=max(prompts, 1), alpha=1.0 - settings.level
         )  # fmt: skip
@@ -283,9 +284,8 @@ def _bounds(
     return tuple(found), ceiling
 
 
-def _pac(battles: Battles, arm: AttackArm) -> float | None:
+def _pac(games: pd.DataFrame) -> float | None:
     """Return the share of prompts that the attacked answer wins in both orders; None where there is one order."""
-    games = battles.games[battles.games["variant"] == arm.attack]
     if games["order"].nunique() < 2:
         return None
     worst = games["outcome"].fillna(0.0).groupby(games["prompt_id"]).min()
@@ -293,12 +293,10 @@ def _pac(battles: Battles, arm: AttackArm) -> float | None:
 
 
 def _result(
-    arm: AttackArm, uplift: Uplift, clean: Array, attacked: Array, battles: Battles, caught: tuple[str, ...],
-    level: float, pac: float | None,
+    arm: AttackArm, uplift: Uplift, clean: Array, attacked: Array, games: pd.DataFrame | None, caught: tuple[str, ...],
+    level: float, example: AttackExample | None,
 ) -> AttackResult:  # fmt: skip
-    rate, ci = _flipped(clean <= 0.5, attacked > 0.5, level)
-    reverse, _ = _flipped(clean > 0.5, attacked <= 0.5, level)
-    games = battles.games[battles.games["variant"] == arm.attack]
+    flips = directional_flips(clean > 0.5, attacked > 0.5, level)
     return AttackResult(
         attack=arm.attack,
         family=arm.family,
@@ -309,7 +307,7 @@ def _result(
         lower_bound=100.0 * uplift.lower_bound,
         upper_bound=100.0 * uplift.upper_bound,
         adjusted_p=uplift.adjusted_p,
-        asr=rate,
+        asr=flips.asr.estimate if flips.asr.n else None,
         held_out=bool(arm.searched),
         n=uplift.n,
         mde=100.0 * uplift.mde if math.isfinite(uplift.mde) else None,
@@ -324,24 +322,15 @@ def _result(
         method=uplift.method,
         score=100.0 * float(attacked.mean()),
         clean=100.0 * float(clean.mean()),
-        asr_ci=ci,
-        reverse=reverse,
-        pac=pac,
-        unparsed=int(games["outcome"].isna().sum()),
+        asr_ci=flips.asr.ci if flips.asr.n else None,
+        reverse=flips.reverse.estimate if flips.reverse.n else None,
+        pac=None if games is None else _pac(games),
+        unparsed=0 if games is None else int(games["outcome"].isna().sum()),
         in_search=_points(arm.in_search),
         frozen=arm.frozen,
         detected_by=caught,
-        example=_example(battles, arm),
+        example=example,
     )
-
-
-def _flipped(before: NDArray[np.bool_], after: NDArray[np.bool_], level: float) -> tuple[float | None, Interval | None]:
-    """Return which share of the prompts in state `before` are in state `after` under attack, with its exact interval.
-
-    Source: directional flip rate, Chen et al., arXiv:2402.10669 (``|V2|1| / |V1|``).
-    """
-    n, k = int(before.sum()), int((before & after).sum())
-    return (k / n, clopper_pearson(k, n, level)) if n else (None, None)
 
 
 def _unmeasured(arm: AttackArm) -> AttackResult:
@@ -352,29 +341,24 @@ def _unmeasured(arm: AttackArm) -> AttackResult:
     )  # fmt: skip
 
 
-def _example(battles: Battles, arm: AttackArm) -> AttackExample | None:
-    """Return the prompt on which the attack gained most, the first of equals."""
-    if arm.weights:
+def _example(
+    battles: Battles, games: pd.DataFrame, place: Mapping[str, int], clean: Array, attacked: Array
+) -> AttackExample | None:
+    """Return the prompt on which the attack gained most, the first played of equals."""
+    met = list(games["prompt_id"].drop_duplicates())
+    gain = np.array([attacked[place[name]] - clean[place[name]] for name in met])
+    if not np.isfinite(gain).any():
         return None
-    outcome = outcomes_of(battles.games[battles.games["variant"].isin(["", arm.attack])])
-    own = outcome.xs(arm.attack, level=0)
-    if "" not in outcome.index.get_level_values(0):
-        return None
-    plain = outcome.xs("", level=0).reindex(own.index)
-    gain = (own - plain).dropna()
-    if gain.empty:
-        return None
-    prompt_id = str(gain.index[int(gain.to_numpy().argmax())])
-    games = battles.games[(battles.games["variant"] == arm.attack) & (battles.games["prompt_id"] == prompt_id)]
-    row = games.iloc[-1]
+    prompt_id = str(met[int(np.nanargmax(gain))])
+    own = games[games["prompt_id"] == prompt_id]
     prompt = battles.prompts.loc[battles.prompts["prompt_id"] == prompt_id, "text"]
     return AttackExample(
         prompt_id,
         str(prompt.iloc[0])[:_QUOTE] if len(prompt) else "",
-        str(battles.answers["text"].iloc[int(row["answer"])])[:_QUOTE],
-        float(plain.loc[prompt_id]),
-        float(own.loc[prompt_id]),
-        ", ".join(label for label in games["label"] if label),
+        str(battles.answers["text"].iloc[int(own["answer"].iloc[-1])])[:_QUOTE],
+        float(clean[place[prompt_id]]),
+        float(attacked[place[prompt_id]]),
+        ", ".join(label for label in own["label"] if label),
     )
 
 
@@ -392,16 +376,17 @@ def _null_floor(
     return max(found, key=lambda floor: (floor.ci[0], floor.estimate), default=None)
 
 
-def _detected(battles: Battles, played: Sequence[AttackArm], settings: Settings) -> dict[str, tuple[str, ...]]:
+def _detected(
+    battles: Battles, games: Mapping[str, pd.DataFrame], played: Sequence[AttackArm], settings: Settings
+) -> dict[str, tuple[str, ...]]:
     """Return, by attack, the reject-severity detectors that a submission of its answers sets off."""
     plugins = {name: plugin.load() for name, plugin in registry.plugins("detectors").items()}
     model = battles.suite.carrier if battles.suite else ""
     names, submissions = [], []
     for arm in played:
-        games = battles.games[battles.games["variant"] == arm.attack].assign(variant="")
-        if games.empty:
+        if arm.attack not in games:
             continue
-        part = replace(battles, games=games.reset_index(drop=True), suite=None)
+        part = replace(battles, games=games[arm.attack].assign(variant=CLEAN).reset_index(drop=True), suite=None)
         names.append(arm.attack)
         submissions.append(part.submission(model))
     caught: dict[str, tuple[str, ...]] = {}

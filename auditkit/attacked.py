@@ -15,7 +15,18 @@ from typing import Final, Literal
 
 from auditkit.errors import InputError
 
-__all__ = ["CLEAN", "OPPONENT", "REPEAT", "SCHEMA", "AttackArm", "AttackExample", "AttackResult", "AttackSuite", "suite_from_json", "suite_to_json"]
+__all__ = [
+    "CLEAN",
+    "OPPONENT",
+    "REPEAT",
+    "SCHEMA",
+    "AttackArm",
+    "AttackExample",
+    "AttackResult",
+    "AttackSuite",
+    "suite_from_json",
+    "suite_to_json",
+]
 
 SCHEMA: Final = "auditkit.attacks/1"
 #: Variants of the answers as they are, and of their second draw.
