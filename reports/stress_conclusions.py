@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auditkit.attacked import AttackResult
+from auditkit.attacked import REPEAT, AttackResult
 from auditkit.attacks.arena import Tally
 from auditkit.attacks.gates import GateResult
 from auditkit.attacks.hardening import HardenedStack
@@ -175,7 +175,7 @@ def measures_of(games: Battles, right: Array | None, suite: SuiteResult, setting
     missing = np.isnan(outcome)
     k, n = int(missing.sum()), len(outcome)
     found.append(Measure("unparsed", "games without a verdict", k / n, clopper_pearson(k, n, level), n))
-    again = tables.get("repeat-1")
+    again = tables.get(REPEAT)
     if again is not None:
         gap = np.abs(again - clean)
         found.append(_share("repeat_change", "change when asked again (its own noise)", gap, level))

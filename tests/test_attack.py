@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from auditkit.cli import main
 from auditkit.errors import InputError, UsageError
 from auditkit.formats import run_folder
 from auditkit.judging.known import builtin_pairs
+from auditkit.judging.spec import load_judge, to_toml
 from auditkit.records import Settings
 
 QUICK = Settings(replicates=100)
@@ -65,6 +67,17 @@ def test_every_submission_s_report_carries_what_attacks_made_of_the_benchmark(sp
         assert submission.cost.calls and submission.cost.calls > 0
     texts = run_folder.read(done.folder).answers["text"]
     assert not texts.str.contains("verdict").any(), "attacked answers are no submission's"
+
+
+def test_a_judge_whose_tags_and_labels_carry_a_secret_can_be_attacked(spec: Path, tmp_path: Path) -> None:
+    judge = replace(load_judge("arena-hard-v0.1"), name="guarded", fence="tags", nonce=True, label_nonce=True)
+    (tmp_path / "guarded.toml").write_text(to_toml(judge), encoding="utf-8")
+    text = spec.read_text(encoding="utf-8").replace('"arena-hard-v0.1"', '"guarded.toml"')
+    spec.write_text(text.replace("obey?p=0.9", f"nonce?judge={tmp_path / 'guarded.toml'}"), encoding="utf-8")
+    report = audit(attack(spec, AttackPlan(only=("injection-naive",)), out=tmp_path / "run").folder, settings=QUICK)
+    for submission in report.submissions:
+        (found,) = submission.attacks
+        assert found.status == "played" and found.uplift is not None and found.uplift < 10, found
 
 
 def test_the_same_command_again_asks_nobody_and_gives_the_same_folder(spec: Path, tmp_path: Path) -> None:
