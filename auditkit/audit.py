@@ -51,7 +51,7 @@ from auditkit.reports.report import (
 from auditkit.stats.intervals import cluster_mean
 from auditkit.stats.ranks import independent_se, opposed_se, paired_se, rank_intervals
 
-__all__ = ["Progress", "audit", "audit_battles", "exit_code"]
+__all__ = ["Progress", "audit", "audit_battles", "exit_code", "ranks_of", "recording"]
 
 #: Called with a stage's name, how many of its steps are done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -91,9 +91,20 @@ def audit(
         InputError: A path, policy or calibration file cannot be used.
         UsageError: No path, or an unknown format.
     """
+    rules = verdicts.load_policy(policy)
+    battles = recording(*paths, format=format, keep_going=keep_going, progress=progress)
+    return audit_battles(battles, settings=settings, policy=rules, command=command, progress=progress)
+
+
+def recording(
+    *paths: Path | str,
+    format: str | None = None,  # noqa: A002  the field's word, and the option's name
+    keep_going: bool = False,
+    progress: Progress = _quiet,
+) -> Battles:
+    """Read recordings and join them. See `audit`."""
     if not paths:
         raise UsageError("no path given: name at least one results folder or file")
-    rules = verdicts.load_policy(policy)
     progress("reading", 0, len(paths))
     parts, errors = formats.read_each(paths, format=format, keep_going=keep_going)
     if not parts:
@@ -101,8 +112,7 @@ def audit(
     progress("reading", len(paths), len(paths))
     battles = formats.join(parts)
     skipped = tuple(Note("skipped", str(error), path=printable(error.path or "")) for error in errors)
-    battles = replace(battles, notes=battles.notes + skipped)
-    return audit_battles(battles, settings=settings, policy=rules, command=command, progress=progress)
+    return replace(battles, notes=battles.notes + skipped)
 
 
 def audit_battles(
@@ -256,7 +266,7 @@ def _submissions(
             )
         )
     listed = [r.model for r in reports if r.verdict != "rejected"]
-    ranks = _ranks(battles, findings.scores, listed, settings)
+    ranks = ranks_of(battles, findings.scores, listed, settings)
     return tuple(replace(r, ranks=ranks.get(r.model, {})) for r in reports)
 
 
@@ -328,7 +338,7 @@ def _median_honest(scores: Mapping[str, Sequence[Score]], nulls: Iterable[str]) 
     return float(np.median(raw)) if raw else None
 
 
-def _ranks(
+def ranks_of(
     battles: Battles, scores: Sequence[Score], listed: Sequence[str], settings: Settings
 ) -> dict[str, dict[str, Rank]]:
     """Rank the listed submissions under every control that gives them an interval; nothing if one was audited.

@@ -374,10 +374,15 @@ def _judges(judge: JudgeInfo) -> tuple[_Judge, ...]:
     )
 
 
-def render(report: Report) -> str:
+def render(report: Report, *, only: int | None = None, links: Sequence[tuple[str, str]] = ()) -> str:
     """Return `report` as one self-contained HTML page.
 
     The same report gives the same bytes. Long lists of notes, inputs and quotations are cut, and the page says so.
+
+    Args:
+        report: The report.
+        only: Index of the one submission to show, as a page of a site; None: all, under their leaderboard.
+        links: Other pages of the site, ``(href, words)``; the hrefs are ours.
     """
     css, js = page_text("report.css"), page_text("report.js")
     judges = _judges(report.judge)
@@ -388,8 +393,9 @@ def render(report: Report) -> str:
         css=Markup(css),  # noqa: S704  our own file, hashed above
         js=Markup(js),  # noqa: S704  our own file, hashed above
         simulated=report.benchmark.simulated or report.judge.simulated,
-        leaderboard=_leaderboard(report),
-        submissions=[_submission(report, i, s) for i, s in enumerate(report.submissions)],
+        leaderboard=_leaderboard(report) if only is None else None,
+        submissions=[_submission(report, i, s) for i, s in enumerate(report.submissions) if only in (None, i)],
+        links=links,
         judges=judges,
         judge_table=_judge_table(judges),
         notes=report.notes[:_MOST_NOTES],

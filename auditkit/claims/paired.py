@@ -44,6 +44,8 @@ class Pairs:
         consistent: Whether every verdict of either model holds in both orders (n,); None: one order only.
         left_out: Prompts with a verdict on one model only.
         scores: Mean score of candidate and baseline over these prompts, in points.
+        prompts: Ids of the prompts (n,).
+        outcomes: Score of candidate and baseline on each prompt, in points (n, 2).
     """
 
     design: Literal["direct", "shared_opponent", "ratings"]
@@ -58,6 +60,8 @@ class Pairs:
     consistent: NDArray[np.bool_] | None
     left_out: int
     scores: tuple[float, float]
+    prompts: tuple[str, ...]
+    outcomes: Floats
 
     @property
     def n(self) -> int:
@@ -205,4 +209,6 @@ def _pairs(
         consistent,
         left_out,
         (scale * float(mean["y_own"].mean() + shift), scale * float(mean["y_other"].mean() + shift)),
+        tuple(map(str, mean.index)),
+        scale * (mean[["y_own", "y_other"]].to_numpy() + shift),
     )
