@@ -310,7 +310,8 @@ def style_controlled(battles: Battles, settings: Settings | None = None) -> Find
     verdict counts once. A feature in which the two answers differ on fewer than 20 prompts is not controlled.
 
     `overlap` is the share of prompts with a difference within half a standard deviation of none, in the controlled
-    feature where that share is smallest. Below 0.1 the score is marked as an extrapolation.
+    feature where that share is smallest. Below 0.1 the score is marked as an extrapolation. It is undefined where no
+    feature differs, and where a feature's differences all lie further from none than they lie from each other.
 
     Args:
         battles: A recording; nothing is found where models met each other rather than a baseline.
@@ -343,6 +344,7 @@ def _own(model: str, games: pd.DataFrame, measured: Floats, missing: int, settin
     raw = ratio(measured[data.answer], measured[data.opponent_answer])
     n = int(data.prompt.max()) + 1
     style = _own_features(raw, data.prompt)
+    unseen = _unsupported(raw)
     alike = overlap(raw[:, style.kept], data.prompt)
     method = (
         f"logistic regression on differences in {', '.join(OURS[j] for j in style.kept) or 'nothing'}; win rate at no "
@@ -356,6 +358,12 @@ def _own(model: str, games: pd.DataFrame, measured: Floats, missing: int, settin
         return not_computed(model, OWN, reason, n=n, method=method)
     if np.ptp(data.outcome) == 0:
         return not_computed(model, OWN, "undefined: every game has the same outcome", n=n, method=method)
+    if unseen:
+        reason = "undefined: no pair of answers is anywhere near alike in this, so nothing tells how they would fare if they were: "
+        return not_computed(model, OWN, reason + ", ".join(OURS[j] for j in unseen), n=n, method=method)
+    if not style.kept:
+        reason = "undefined: the two answers hardly differ in any feature, so there is nothing to hold fixed; the raw win rate stands"
+        return not_computed(model, OWN, reason, n=n, method=method)
     try:
         fitted = fit_star(collapse(data.arm, data.prompt, data.outcome, None, style.X))
     except Undefined as error:
@@ -364,6 +372,17 @@ def _own(model: str, games: pd.DataFrame, measured: Floats, missing: int, settin
     covariance = fitted.covariance[: len(arms), : len(arms)]
     at, se, interval = _percent(fitted.intercepts, shares, covariance, settings.level)
     return Score(model, OWN, at, se, interval, n, method, overlap=alike, note="; ".join(filter(None, notes)))
+
+
+def _unsupported(raw: Floats) -> list[int]:
+    """Return the features whose differences all lie further from none than they lie from each other.
+
+    A fitted line read off at no difference would be drawn out to more than twice the length on which it was seen; a
+    difference that never varies cannot be told from the model's own skill at all.
+    """
+    low, high = raw.min(axis=0), raw.max(axis=0)
+    gap = np.maximum(np.maximum(low, -high), 0.0)
+    return [int(j) for j in np.flatnonzero((gap > 0.0) & (gap >= high - low))]
 
 
 def _own_features(raw: Floats, prompt: Codes) -> Standardised:

@@ -304,6 +304,24 @@ def test_own_score_is_undefined_with_its_reason(case: str) -> None:
     assert reason in found.note
 
 
+@pytest.mark.parametrize("case", ["alike", "twice as long", "nearly so"])
+def test_own_score_is_undefined_where_no_difference_was_never_seen(case: str) -> None:
+    """Equal features leave nothing to hold fixed; a constant difference, or nearly one, cannot be taken back to none."""
+    battles = recording(12, models=("m",))
+    sizes = {"alike": (100, 100), "twice as long": (100, 200), "nearly so": (100, 200)}[case]
+    own = (battles.answers["model"] == "m").to_numpy()
+    jitter = np.arange(len(own)) % 7 if case == "nearly so" else np.zeros(len(own), dtype=int)
+    battles.answers["text"] = [
+        "w" * int(sizes[mine] + extra) for mine, extra in zip(own.astype(int), jitter, strict=True)
+    ]
+    (found,) = style_controlled(battles).scores
+    assert found.estimate is None
+    assert found.ci is None
+    assert found.n == 120
+    assert ("nothing to hold fixed" if case == "alike" else "near alike in this") in found.note
+    assert case == "alike" or found.note.endswith(": chars")
+
+
 def all_pairs(seed: int, connected: bool = True) -> Battles:
     """Turn a star recording into one without a baseline."""
     battles = recording(seed, models=("m", "n"), prompts=60, slope=1.0)
