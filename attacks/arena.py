@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from auditkit.attacks.protocol import Situation
 from auditkit.judging.asking import Address, Asker, Halted, Ready, looked_up
 from auditkit.judging.calls import Completion, Rejected, Request
-from auditkit.judging.engine import workers_for
+from auditkit.judging.engine import Unread, workers_for
 from auditkit.judging.inputs import Prompt
 from auditkit.judging.nonces import nonce_of
 from auditkit.judging.parse import combine
@@ -155,6 +155,7 @@ class Arena:
     swap_and_tie: bool = False
     tell: Callable[[int], None] = lambda done: None
     tally: Tally = field(default_factory=Tally)
+    _unread: Unread = field(default_factory=Unread)
 
     @property
     def ties(self) -> bool:
@@ -279,6 +280,7 @@ class Arena:
         else:
             verdict = verdicts[0]
         self.tally.unparsed += not verdict.parsed
+        self._unread.add(verdict)
         return Judged(verdict, on_unit(judge, verdict, trial.order), len(said), tuple(said))
 
     async def outcomes(

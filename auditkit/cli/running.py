@@ -75,6 +75,8 @@ def _facts(snapshot: Snapshot) -> str:
         parts.append(f"{snapshot.unparsed} without a verdict")
     if snapshot.failed:
         parts.append(f"{snapshot.failed} failed ({printable(snapshot.note, 80)})")
+    if snapshot.wait:
+        parts.append(f"waits {_left(snapshot.wait)}, as the provider asks")
     return ", ".join(parts)
 
 
@@ -84,17 +86,20 @@ class _Lines:
     def __init__(self) -> None:
         self._stage = ""
         self._next = 0.0
+        self._waits = False
 
     def __call__(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
-        if snapshot.stage == self._stage and now < self._next and snapshot.done < snapshot.total:
+        news = snapshot.wait > 0 and not self._waits
+        self._waits = snapshot.wait > 0
+        if snapshot.stage == self._stage and now < self._next and snapshot.done < snapshot.total and not news:
             return
         if snapshot.stage == self._stage and snapshot.done == snapshot.total and self._next == float("inf"):
             return
         self._stage = snapshot.stage
         self._next = float("inf") if snapshot.done == snapshot.total else now + _EVERY
         what = f"auditkit: {_NAMES[snapshot.stage]} {snapshot.done}/{snapshot.total}"
-        click.echo(f"{what}, {_facts(snapshot)}" if snapshot.calls else what, err=True)
+        click.echo(f"{what}, {_facts(snapshot)}" if snapshot.calls or snapshot.wait else what, err=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from auditkit.errors import AuditkitError
 from auditkit.judging.calling import Retry, call
-from auditkit.judging.calls import CallError, Client, Completion, Fatal, Request
+from auditkit.judging.calls import CallError, Client, Completion, Fatal, Request, Transient
 from auditkit.judging.clients import client_for
 from auditkit.judging.events import Meter
 from auditkit.judging.limits import Limits
@@ -24,6 +24,8 @@ __all__ = ["Address", "Asker", "Found", "Halt", "Halted", "Ready", "looked_up"]
 
 T = TypeVar("T")
 
+_LONG_WAIT: Final = 5.0
+"""Seconds that a provider asks for, from which on it is said."""
 _POLL: Final = 1.0
 """Seconds between looks at calls that another process makes."""
 _SOON: Final = 0.02
@@ -218,15 +220,22 @@ class Asker:
         try:
             completion = await call(
                 client, request, limits=limits, timeout=self.settings.timeout,
-                retry=Retry(total=self.settings.retry_total),
+                retry=Retry(total=self.settings.retry_total), held=self._held,
             )  # fmt: skip
         finally:
             self.spending.settle(ticket, completion)
-        self.meter.calls += 1
+        self.meter.calls, self.meter.wait = self.meter.calls + 1, 0.0
         self.meter.spent, self.meter.unpriced = self.spending.spent, self.spending.unpriced
         # Not waited for: what the completion leads to is put after it, and counts when both are on the disk.
         await self.writer.put(request, completion, wait=False)
         return completion
+
+    def _held(self, error: Transient) -> None:
+        """Say why nothing happens for a while."""
+        wait = error.retry_after or 0.0
+        if wait >= _LONG_WAIT:
+            self.meter.wait = wait
+            self.meter.tell()
 
 
 def _short(key: str) -> int:

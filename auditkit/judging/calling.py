@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -71,6 +72,7 @@ async def call(
     timeout: float | None = None,
     retry: Retry = Retry(),
     tokens: int | None = None,
+    held: Callable[[Transient], None] = lambda error: None,
 ) -> Completion:
     """Make one call through `limits`, retrying `Transient` failures with exponential, jittered waits.
 
@@ -83,6 +85,7 @@ async def call(
         timeout: Seconds that a single attempt may take, on top of what the client itself allows; None: no limit here.
         retry: When to give up.
         tokens: Tokens that the call is expected to use, in and out; None: `expected_tokens`.
+        held: Told of a failure after which the provider asks for a wait, before it begins.
 
     Raises:
         Fatal, Rejected: At once; they are never tried again.
@@ -101,7 +104,10 @@ async def call(
         last = error
         if error.retry_after is None:
             return True
-        return error.retry_after if loop.time() + error.retry_after < deadline else False
+        if loop.time() + error.retry_after >= deadline:
+            return False
+        held(error)
+        return error.retry_after
 
     with suppress(TimeoutError):  # the scope's: the total time is used up
         async with asyncio.timeout(None) as scope:

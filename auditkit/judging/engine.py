@@ -7,6 +7,7 @@ game whose call fails for now stays open and is played when the run is resumed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import compress
@@ -24,9 +25,10 @@ from auditkit.judging.render import items_of
 from auditkit.judging.store import Game, Rating
 from auditkit.judging.verdicts import verdict_of
 
-__all__ = ["GaveUp", "Played", "Streak", "play", "workers_for"]
+__all__ = ["GaveUp", "Played", "Streak", "Unread", "play", "workers_for"]
 
 _HOPELESS: Final = 10
+_UNREAD: Final = 30
 
 
 class GaveUp(AuditkitError):
@@ -64,6 +66,33 @@ class Streak:
         most = self.limit if self._succeeded or isinstance(error, Transient) else min(_HOPELESS, self.limit)
         if self._failed >= most:
             raise GaveUp(f"{self._failed} calls in a row came to nothing; the last: {error}") from error
+
+
+@dataclass
+class Unread:
+    """Counts verdicts that cannot be read: a judge of whose first thirty not one can be is not asked further, as its
+    whole budget would buy nothing.
+    """
+
+    _reasons: Counter[str] = field(default_factory=Counter)
+    _read: bool = False
+
+    def add(self, verdict: Parsed) -> None:
+        """Note what a call came to.
+
+        Raises:
+            GaveUp: It was one too many.
+        """
+        self._read = self._read or verdict.parsed
+        if self._read:
+            return
+        self._reasons[verdict.reason] += 1
+        if self._reasons.total() >= _UNREAD:
+            reason, times = self._reasons.most_common(1)[0]
+            raise GaveUp(
+                f"none of the judge's first {_UNREAD} verdicts can be read; {times} times: {printable(reason, 100)}; "
+                "look at the replies, and change the judge's prompt, token limit or model"
+            )
 
 
 @dataclass
@@ -159,6 +188,7 @@ class _Match:
         self._address = address
         self._run_of = run_of
         self._streak = Streak(2 * asker.settings.concurrency + 4)
+        self._unread = Unread()
         self.played = Played()
 
     def work(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, tuple[Request, ...]]]:
@@ -201,6 +231,8 @@ class _Match:
         self.played.unparsed += not verdict.parsed
         meter.done, meter.unparsed = meter.done + 1, meter.unparsed + (not verdict.parsed)
         meter.tell()
+        if game.requests:
+            self._unread.add(verdict)
 
     async def _judged(self, game: Ready[Task], spent: _Cost) -> Parsed:
         task, judge = game.item, self._contest.judge

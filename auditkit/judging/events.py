@@ -31,6 +31,7 @@ class Snapshot:
         rate: Finished a second, over the last half minute.
         left: Seconds that the rest takes at this rate; None: not known.
         note: The last thing that went wrong, "" if nothing did.
+        wait: Seconds that the provider asked for, of which nobody has heard yet that they are over; 0: none.
     """
 
     stage: Stage
@@ -44,6 +45,7 @@ class Snapshot:
     rate: float = 0.0
     left: float | None = None
     note: str = ""
+    wait: float = 0.0
 
 
 Listener = Callable[[Snapshot], None]
@@ -63,6 +65,7 @@ class Meter:
     spent: float = 0.0
     unpriced: int = 0
     note: str = ""
+    wait: float = 0.0
     _recent: deque[tuple[float, int]] = field(default_factory=deque)
 
     def begin(self, stage: Stage, total: int, done: int) -> None:
@@ -93,6 +96,6 @@ class Meter:
         self.listener(
             Snapshot(
                 self.stage, self.done, self.total, self.calls, self.failed, self.unparsed, self.spent, self.unpriced,
-                rate, left, self.note,
+                rate, left, self.note, self.wait,
             )
         )  # fmt: skip

@@ -25,6 +25,8 @@ _DECORATION: Final = " \t\r*_`\"'.:$"
 _FENCE: Final = re.compile(r"```(?:json)?[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
 _LONGEST: Final = 1 << 20
 _LONGEST_LABEL: Final = 80
+#: A line that shows nothing: blanks, characters that have no shape, and the end of a block of code.
+_NOTHING: Final = re.compile("[\\s`\u200b-\u200f\u2060\ufeff]*")
 
 
 def parse_verdict(
@@ -50,7 +52,7 @@ def parse_verdict(
         return _from_logprobs(spec, completion)
     if completion.finish == "length":
         return unparsed("the reply was cut off at the token limit")
-    if not completion.text.strip():
+    if _NOTHING.fullmatch(completion.text):
         why = f" (the call ended with {completion.finish!r})" if completion.finish not in ("", "stop") else ""
         return unparsed(f"the reply is empty{why}")
     if len(completion.text) > _LONGEST:
@@ -71,7 +73,7 @@ def _written(pattern: str) -> re.Pattern[str] | None:
 
 def _from_final_line(spec: JudgeSpec, text: str) -> Parsed:
     verdict = spec.verdict
-    line = next(line for line in reversed(text.split("\n")) if line.strip())
+    line = next(line for line in reversed(text.split("\n")) if not _NOTHING.fullmatch(line))
     pattern = _written(verdict.written)
     found = [line.strip()] if pattern is None else [hit.strip() for hit in pattern.findall(line)]
     if not verdict.written.partition("{label}")[2].strip():

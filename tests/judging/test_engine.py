@@ -276,6 +276,46 @@ def test_a_server_that_refuses_everything_stops_the_run(world: World, server: An
     assert len(server.seen) < 30
 
 
+def test_a_judge_of_which_nothing_can_be_read_is_not_paid_to_the_end(world: World, server: Any, tmp_path: Path) -> None:
+    """Thirty verdicts, none of which can be read: the run stops and says the commonest reason; all are stored."""
+    world.files(prompts=200)
+    server.reply(server.completion("Both have their merits."))
+    result = run(world.spec(run="concurrency = 4"), out=tmp_path / "run")
+    assert not result.complete
+    assert "none of the judge's first 30 verdicts can be read; 30 times: no verdict on the final line" in result.stopped
+    assert len(server.seen) < 50
+    assert len(games(result.folder)) >= 30
+
+
+def test_one_readable_verdict_is_enough_to_go_on(world: World, server: Any, tmp_path: Path) -> None:
+    """A judge that is seldom clear is a finding, which the report shows: the run goes on."""
+    mute, clear = server.completion("Hm."), server.completion("[[A>B]]")
+    world.files(prompts=60)
+    spoke = []
+
+    async def behave(request: Any, body: Any) -> Any:
+        spoke.append(1)
+        return await (clear if len(spoke) == 1 else mute)(request, body)
+
+    server.reply(behave)
+    assert run(world.spec(run="concurrency = 1"), out=tmp_path / "two").complete
+
+
+def test_a_wait_that_the_provider_asks_for_is_told(world: World, server: Any, tmp_path: Path) -> None:
+    """Nobody has to wonder why nothing happens."""
+    from tests.judging.world import planted as make
+
+    world.files(prompts=1)
+    normal, late, told = make(server, win=1.0), server.error(429, retry_after="5"), []
+
+    async def behave(request: Any, body: Any) -> Any:
+        return await (late if len(server.seen) == 1 else normal)(request, body)
+
+    server.reply(behave)
+    run(world.spec(run="concurrency = 1"), out=tmp_path / "run", listener=lambda s: told.append(s.wait))
+    assert 5.0 in told and told[-1] == 0.0
+
+
 def test_a_price_that_is_not_known_refuses_a_limit_on_cost(world: World, tmp_path: Path) -> None:
     """A limit that cannot be kept is refused before anything is asked."""
     with pytest.raises(UsageError, match="price of openai/judge"):

@@ -104,6 +104,13 @@ def test_a_reply_without_exactly_one_label_is_no_verdict(text: str) -> None:
     assert verdict.reason
 
 
+@pytest.mark.parametrize("end", ["\n```", "\n \u200b\n", "\n```\n\ufeff", "\n\n"])
+def test_lines_that_show_nothing_are_not_the_final_line(end: str) -> None:
+    """Models close a block of code after their verdict, and some end with characters that nobody sees."""
+    assert parse_verdict(ARENA, f"Reasons.\n[[A>B]]{end}").label == "A>B"
+    assert not parse_verdict(ARENA, end).parsed
+
+
 def test_a_reply_that_was_cut_off_has_no_final_line() -> None:
     """A label at the end of a truncated reply may be a quotation."""
     assert not parse_verdict(ARENA, Completion("I think [[A>B]]", "length")).parsed
