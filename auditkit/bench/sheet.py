@@ -32,6 +32,7 @@ from auditkit.bench.record import (
 from auditkit.bench.redact import KINDS
 from auditkit.bench.select import Choice, cluster_means
 from auditkit.formats._io import prompt_key
+from auditkit.judging.prices import estimate
 
 __all__ = ["OUTCOMES", "Pool", "datasheet", "outcomes", "page_of", "prompts_of"]
 
@@ -181,6 +182,8 @@ def _notes(pipeline: Pipeline, done: Annotated, drawn: int, choice: Choice) -> t
         )
     if s.embedding == "hashed":
         notes.append("Clusters are made from words, not meanings: prompts of two languages are never in one cluster.")
+    elif s.embedding.startswith("openai/"):
+        notes.append(_embedded(pipeline))
     if s.redact:
         notes.append("Names of persons are not looked for when personal data are redacted.")
     if not s.against:
@@ -188,6 +191,15 @@ def _notes(pipeline: Pipeline, done: Annotated, drawn: int, choice: Choice) -> t
     if not s.toxicity:
         notes.append("Toxicity was not measured, beyond the flags in the records themselves (--toxicity).")
     return tuple(notes)
+
+
+def _embedded(pipeline: Pipeline) -> str:
+    """Say what the vectors of an endpoint took, whenever they were made."""
+    s, counts = pipeline.settings, total_counts(pipeline.embedded[1])
+    calls, tokens = counts["embedding_calls"], counts["embedding_tokens"]
+    price = estimate(s.embedding, tokens, 0, base_url=s.embedding_url or None)
+    cost = "price not known" if price is None else f"${price.dollars:.4f} at the prices of {price.source}"
+    return f"Vectors are by {s.embedding}: {calls:,} calls, {tokens:,} tokens, {cost}."
 
 
 def datasheet(

@@ -22,7 +22,7 @@ import auditkit
 from auditkit.bench.settings import Annotator, BuildSettings
 from auditkit.build import BuildResult, build, build_forecast
 from auditkit.cli import main
-from auditkit.errors import InputError, NoData, UsageError
+from auditkit.errors import AuditkitError, InputError, NoData, UsageError
 from auditkit.judging.clients import client_for
 from auditkit.judging.engine import workers_for
 from auditkit.judging.inputs import read_prompts
@@ -318,6 +318,17 @@ def test_models_name_clusters_and_embed(pool: Any, llm: Any, tmp_path: Path) -> 
     assert len(names) == len(done.sheet.clusters)
     assert not any("<" in name for name in names)
     assert any(name.startswith("Made up words") for name in names)
+    assert any(
+        note.startswith("Vectors are by openai/embedder: ") and "price not known" in note for note in done.sheet.notes
+    )
+
+
+def test_an_endpoint_that_fails_for_now_can_be_asked_again(pool: Any, tmp_path: Path) -> None:
+    """Nobody listens: that may pass, so the exit code is 4 and the message says that nothing is lost."""
+    settings = replace(SMALL, embedding="openai/embedder", embedding_url="http://127.0.0.1:9/v1")
+    with pytest.raises(AuditkitError, match="the same command goes on") as failed:
+        build(pool[0], out=tmp_path / "out", settings=settings)
+    assert failed.value.exit_code == 4
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------
