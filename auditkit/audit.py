@@ -27,6 +27,7 @@ from auditkit.gates import Check, check_gates
 from auditkit.records import (
     Battles,
     Detection,
+    Explanation,
     Findings,
     Length,
     Note,
@@ -35,6 +36,7 @@ from auditkit.records import (
     Settings,
     Submission,
 )
+from auditkit.reports.explanations import explained
 from auditkit.reports.report import (
     SCHEMA,
     BenchmarkInfo,
@@ -51,7 +53,7 @@ from auditkit.reports.report import (
 from auditkit.stats.intervals import cluster_mean
 from auditkit.stats.ranks import independent_se, opposed_se, paired_se, rank_intervals
 
-__all__ = ["Progress", "audit", "audit_battles", "exit_code", "ranks_of", "recording"]
+__all__ = ["Progress", "audit", "audit_battles", "controls_of", "exit_code", "ranks_of", "recording"]
 
 #: Called with a stage's name, how many of its steps are done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -126,7 +128,7 @@ def audit_battles(
     """Audit one recording. See `audit`."""
     settings = settings or Settings()
     rules = (policy or verdicts.load_policy()).for_benchmark(battles.benchmark.name)
-    findings = _controls(battles, settings, progress)
+    findings = controls_of(battles, settings, progress)
     judge_only = battles.benchmark.subject == "judge"
     worth, judge_notes = (findings, ()) if judge_only else _judge_check(battles, settings, progress)
     submissions: tuple[SubmissionReport, ...] = ()
@@ -147,6 +149,7 @@ def audit_battles(
         submissions=submissions,
         notes=battles.notes + findings.notes + judge_notes,
         method=Method(settings.level, settings.replicates, f"{rules.name} {rules.version} (sha256 {rules.sha256[:12]})", command),
+        explanations=_explanations(findings.scores),
     )  # fmt: skip
 
 
@@ -162,7 +165,20 @@ def created() -> str:
     return now.isoformat(timespec="seconds")
 
 
-def _controls(battles: Battles, settings: Settings, progress: Progress) -> Findings:
+def _explanations(scores: Sequence[Score]) -> dict[str, Explanation]:
+    """Return what controls say of the scores they gave, as far as they bring a text of their own along."""
+    shown = {s.control for s in scores if not explained(s.control)}
+    told: dict[str, Explanation] = {}
+    for plugin in registry.plugins("controls").values() if shown else ():
+        try:
+            own = getattr(plugin.load(), "explanations", {})
+            told |= {c: text for c, text in dict(own).items() if c in shown and isinstance(text, Explanation)}
+        except Exception:  # noqa: BLE001, S112  what keeps a plugin from loading is noted where it was to be run
+            continue
+    return told
+
+
+def controls_of(battles: Battles, settings: Settings, progress: Progress = _quiet) -> Findings:
     """Run every registered control and join what they found; a control that fails is noted, not fatal."""
     known = registry.plugins("controls")
     found: list[Findings] = []
@@ -392,7 +408,7 @@ def _judge_check(battles: Battles, settings: Settings, progress: Progress) -> tu
     check = battles.judge_check
     if check is None:
         return None, ()
-    found = _controls(check, settings, lambda stage, done, total: progress("judge check", done, total))
+    found = controls_of(check, settings, lambda stage, done, total: progress("judge check", done, total))
     notes = tuple(replace(note, text=f"judge check: {note.text}") for note in check.notes + found.notes)
     others = sorted(set(check.games["judge"]) - set(battles.games["judge"]) - set(battles.ratings["judge"]))
     if others:

@@ -168,6 +168,7 @@ def gameability_of(
         spread(scores),
         gaming.suite,
         _not_measured(result.attacks, gaming),
+        result.noise,
     )
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "Benchmark",
     "Detection",
     "Evidence",
+    "Explanation",
     "Findings",
     "Gate",
     "Input",
@@ -52,6 +53,7 @@ __all__ = [
     "Score",
     "Settings",
     "Severity",
+    "Slot",
     "StyleEffect",
     "Submission",
     "frame",
@@ -386,8 +388,21 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Slot:
+    """The win rate in percent of the answers shown in one place, over `n` prompts."""
+
+    place: Literal["first", "second"]
+    points: float
+    ci: Interval | None
+    n: int
+
+
+@dataclass(frozen=True)
 class Position:
-    """What going first did. `effect_points`: win rate shown second minus shown first, in points."""
+    """What going first did. `effect_points`: win rate shown second minus shown first, in points.
+
+    `slots` has the win rate in each place, over the games that `effect_points` is of.
+    """
 
     design: Literal["within_pair", "between_items", "not_measured"]
     consistency: float | None = None
@@ -397,6 +412,7 @@ class Position:
     p_value: float | None = None
     n: int = 0
     note: str = ""
+    slots: tuple[Slot, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -422,6 +438,25 @@ class StyleEffect:
     ci: Interval | None
     mean: float | None
     baseline_mean: float | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a control does, in plain words, for a reader of a report: one or two sentences each.
+
+    A control of a plugin has these by score in its attribute ``explanations``: ``{"my_control": Explanation(...)}``.
+
+    Attributes:
+        holds: What is held fixed.
+        formula: The estimator in one line of text.
+        source: Paper and section, or file of the benchmark's own code.
+        misleads: When the number says something else than it seems to.
+    """
+
+    holds: str
+    formula: str
+    source: str
+    misleads: str
 
 
 @dataclass(frozen=True)
@@ -465,9 +500,14 @@ class Detection:
 
 @dataclass(frozen=True)
 class Gate:
-    """One harness gate (H1…H12) as far as a recording shows it."""
+    """One harness gate (H1…H12) as far as a recording shows it.
+
+    For one that fails on the judge's file: `mend`, and the lines of the prompt around what broke it, printable.
+    """
 
     gate: str
     status: Literal["pass", "fail", "not_measured"]
     kind: Literal["proved", "fuzzed", "checked"]
     evidence: str
+    mend: str = ""
+    excerpt: tuple[str, ...] = ()

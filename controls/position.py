@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditkit.controls.design import Design, applies, clip, designs, judge_designs, judges_text, not_computed, points
 from auditkit.errors import NoData
-from auditkit.records import Battles, Findings, Position, Score, Settings
+from auditkit.records import Battles, Findings, Position, Score, Settings, Slot
 from auditkit.stats.intervals import cluster_mean, dense_codes, normal_interval, wilson
 
 __all__ = ["position"]
@@ -113,7 +113,24 @@ def _within(known: Design, pairs: _Pairs, settings: Settings) -> Position:
     except NoData as error:
         effect = 100 * float((pairs.second - pairs.first).mean())
         table += f"; no interval: {error}"
-    return Position("within_pair", float(same.mean()), _first_preference(known), effect, interval, p_value, n, table)
+    slots = (
+        _slot("first", pairs.first, pairs.prompt, settings.level),
+        _slot("second", pairs.second, pairs.prompt, settings.level),
+    )
+    return Position(
+        "within_pair", float(same.mean()), _first_preference(known), effect, interval, p_value, n, table, slots
+    )
+
+
+def _slot(place: Literal["first", "second"], outcome: Floats, prompt: NDArray[np.intp], level: float) -> Slot:
+    """Return the win rate in one place, clustered by prompt; without spread Wilson's interval over the prompts."""
+    prompts, at = len(np.unique(prompt)), float(outcome.mean())
+    try:
+        mean = cluster_mean(outcome, prompt, level=level)
+    except NoData:
+        return Slot(place, points(at), None, prompts)
+    low, high = mean.ci if mean.se else wilson(at * prompts, prompts, level)
+    return Slot(place, points(at), clip((100 * low, 100 * high)), prompts)
 
 
 def _between(known: Design, settings: Settings) -> Position:
@@ -138,6 +155,10 @@ def _between(known: Design, settings: Settings) -> Position:
         p_value,
         len(y),
         note,
+        (
+            _slot("first", y[~second], known.prompt[~second], settings.level),
+            _slot("second", y[second], known.prompt[second], settings.level),
+        ),
     )
 
 

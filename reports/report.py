@@ -17,7 +17,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from auditkit.attacked import AttackResult
 from auditkit.errors import InputError
-from auditkit.records import Detection, Gate, Input, Interval, Length, Note, Part, Position, Score, StyleEffect
+from auditkit.records import (
+    Detection,
+    Explanation,
+    Gate,
+    Input,
+    Interval,
+    Length,
+    Note,
+    Part,
+    Position,
+    Score,
+    StyleEffect,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,6 +179,8 @@ class Gameability:
     control_spread: float | None = None
     suite: str = ""
     not_measured: tuple[str, ...] = ()
+    #: Mean change in points when the judge is asked the same again; None: not measured.
+    noise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -226,6 +240,8 @@ class Report:
     submissions: tuple[SubmissionReport, ...]
     notes: tuple[Note, ...] = ()
     method: Method = Method()
+    #: What a plugin's controls say of themselves, by control; ours are explained on the page and in the docs.
+    explanations: Mapping[str, Explanation] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Return every score, one row a submission (or judge) and control."""

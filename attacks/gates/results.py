@@ -112,7 +112,9 @@ class GateResult:
             evidence += f"; smallest counterexample: {what}: {quoted(text, _EVIDENCE)}"
         if self.status == "pass" and self.cases:
             evidence += f" ({self.cases} fuzz cases agree)" if self.kind == "proved" else f" ({self.cases} fuzz cases)"
-        return Gate(self.gate, self.status, self.kind, evidence)
+        if self.status != "fail" or self.counterexample is None:
+            return Gate(self.gate, self.status, self.kind, evidence)
+        return Gate(self.gate, self.status, self.kind, evidence, self.mend, self.counterexample.excerpt())
 
 
 def passes(gate: str, kind: Kind, statement: str, *, cases: int = 0) -> GateResult:

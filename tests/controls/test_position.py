@@ -49,6 +49,11 @@ def test_within_pair_effect_is_a_paired_t_test(make_battles: MakeBattles) -> Non
     assert found.p_value == pytest.approx(theirs.pvalue)
     interval = theirs.confidence_interval(0.95)
     assert found.ci == pytest.approx((100 * interval.low, 100 * interval.high))
+    for slot, place, outcomes in zip(found.slots, ("first", "second"), (first, second), strict=True):
+        own = stats.ttest_1samp(outcomes, 0).confidence_interval(0.95)
+        assert (slot.place, slot.n) == (place, 50)
+        assert slot.points == pytest.approx(100 * outcomes.mean())
+        assert slot.ci == pytest.approx((max(100 * own.low, 0), min(100 * own.high, 100)))
 
 
 def test_between_items_effect_is_welch(make_battles: MakeBattles) -> None:
