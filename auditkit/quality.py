@@ -33,8 +33,6 @@ Array = NDArray[np.float64]
 FEW_MODELS: Final = 30
 #: Outcomes that differ by at most this share of their whole range do not tell models apart.
 SILENT: Final = 0.01
-#: A slope over fewer models is noise.
-FEWEST_TO_DISCRIMINATE: Final = 5
 _FEWEST_VARIANTS: Final = 3
 
 
@@ -267,7 +265,7 @@ def _priced(
     price = np.maximum(calls, 1e-12)
     silent = _silent(mine.outcomes)
     slope = informative.discrimination(mine.outcomes)
-    if len(mine.models) < FEWEST_TO_DISCRIMINATE:
+    if len(mine.models) < informative.FEWEST_TO_DISCRIMINATE:
         slope = np.full_like(slope, np.nan)
     subset, reason = None, ""
     try:

@@ -10,12 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from auditkit.errors import NoData
 
-__all__ = ["FEWEST_MODELS", "Subset", "discrimination", "silent_prompts", "smallest_subset"]
+__all__ = [
+    "FEWEST_MODELS", "FEWEST_TO_DISCRIMINATE", "Shrunk", "Subset", "best_minus_worst", "discrimination",
+    "shrunk_discrimination", "silent_prompts", "smallest_subset",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
 #: Fewer models cannot be split into those that choose the prompts and those that verify the choice.
 FEWEST_MODELS: Final = 8
+#: A slope over fewer models is noise.
+FEWEST_TO_DISCRIMINATE: Final = 5
 _SIZES: Final = 24
 _SPLITS: Final = 40
 
@@ -82,7 +87,11 @@ def discrimination(outcomes: ArrayLike) -> Array:
     Source: Lord and Novick, Statistical Theories of Mental Test Scores (1968), chapter 15 (the item is left out of the
     total).
     """
-    x = _table(outcomes)
+    return _slopes(_table(outcomes))[0]
+
+
+def _slopes(x: Array) -> tuple[Array, Array, Array]:
+    """Return each prompt's slope, the sum of squares of what it is a slope on, and that of its residuals."""
     found = np.isfinite(x)
     filled, mask = np.where(found, x, 0.0), found.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -90,9 +99,89 @@ def discrimination(outcomes: ArrayLike) -> Array:
         rest = np.where(found & np.isfinite(rest), rest, 0.0)
         size = mask.sum(axis=1, keepdims=True)
         centred = (rest - rest.sum(axis=1, keepdims=True) / size) * mask
-        slope = (centred * filled).sum(axis=1) / (centred**2).sum(axis=1)
-    spread = (centred**2).sum(axis=1)
-    return np.asarray(np.where((mask.sum(axis=1) >= 2) & (spread > 1e-15), slope, np.nan))
+        spread = (centred**2).sum(axis=1)
+        slope = (centred * filled).sum(axis=1) / spread
+        about = (filled - filled.sum(axis=1, keepdims=True) / size) * mask
+    slope = np.where((mask.sum(axis=1) >= 2) & (spread > 1e-15), slope, np.nan)
+    left = ((about - np.nan_to_num(slope)[:, None] * centred) ** 2).sum(axis=1)
+    return np.asarray(slope), np.asarray(spread), np.asarray(left)
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """Discrimination of single prompts, drawn to the mean of all as far as it is noise.
+
+    Attributes:
+        slope: (n,) as `discrimination`; NaN where fewer than `FEWEST_TO_DISCRIMINATE` models have an outcome.
+        shrunk, sd: (n,) the posterior mean and standard deviation; NaN where not measured.
+        models: (n,) models with an outcome.
+        mean, between: Mean of the slopes, and the standard deviation that is not noise.
+    """
+
+    slope: Array
+    shrunk: Array
+    sd: Array
+    models: NDArray[np.int64]
+    mean: float
+    between: float
+
+
+def shrunk_discrimination(outcomes: ArrayLike) -> Shrunk:
+    """Return every prompt's discrimination, shrunk: few judgments a prompt say little about that prompt alone.
+
+    ``shrunk = mean + w (slope - mean)``, ``w = t^2 / (t^2 + v)``: v is the slope's sampling variance (residuals pooled
+    over prompts), t^2 the variance of the slopes less the mean of v, at least 0, and `mean` is weighted by
+    ``1 / (t^2 + v)``.
+
+    Args:
+        outcomes: (n, M) as for `silent_prompts`.
+
+    Source: Morris, JASA 78 (1983) 47 (parametric empirical Bayes; t^2 by moments).
+    """
+    x = _table(outcomes)
+    slope, spread, left = _slopes(x)
+    models = np.isfinite(x).sum(axis=1)
+    known = np.isfinite(slope) & (models >= FEWEST_TO_DISCRIMINATE)
+    nothing = np.full(len(x), np.nan)
+    slope = np.where(known, slope, np.nan)
+    if not known.any():
+        return Shrunk(slope, nothing, nothing, models, float("nan"), float("nan"))
+    noise = float(left[known].sum() / (models[known] - 2).sum())
+    with np.errstate(divide="ignore"):
+        v = noise / spread
+    own = slope[known]
+    between = max(float(own.var(ddof=1)) - float(v[known].mean()), 0.0) if len(own) > 1 else 0.0
+    weight = 1.0 / np.maximum(between + v[known], 1e-30)
+    mean = float((weight * own).sum() / weight.sum())
+    w = between / np.maximum(between + v, 1e-30)
+    sd = np.sqrt(w * v)
+    return Shrunk(
+        slope, mean + w * (slope - mean), np.where(known, sd, np.nan), models, mean, float(np.sqrt(between))
+    )  # fmt: skip
+
+
+def best_minus_worst(outcomes: ArrayLike) -> Array:
+    """Return (n,): the best outcome on each prompt less the worst, eva's signal of what is worth evolving.
+
+    ``max_m u(x, m) - min_m u(x, m)``. The paper takes the rewards of several answers of one policy to a prompt; past
+    judgments give the outcomes of several models. It grows with the models and with noise: prompts are to be ranked by
+    it among those with as many models, not measured.
+
+    Args:
+        outcomes: (n, M) as for `silent_prompts`.
+
+    Returns:
+        From 0 up, in the unit of the outcomes; NaN where fewer than two models have one.
+
+    Source: Ye et al., Scalable RL Post-Training Beyond Static Human Prompts: Evolving Alignment via Asymmetric
+    Self-Play (arXiv 2411.00062), section on the informativeness proxy: the reward gap of best and worst response.
+    """
+    x = _table(outcomes)
+    found = np.isfinite(x)
+    gap = np.where(found, x, -np.inf).max(axis=1, initial=-np.inf) - np.where(found, x, np.inf).min(
+        axis=1, initial=np.inf
+    )
+    return np.asarray(np.where(found.sum(axis=1) >= 2, gap, np.nan))
 
 
 def smallest_subset(
