@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from auditkit.records import Score
+from auditkit.reports.cells import cell
 from auditkit.reports.report import Rank, Report, SubmissionReport
 
 __all__ = ["headline", "leaderboard_csv", "leaderboard_rows", "ordered", "ranked_controls", "score_of"]
@@ -19,10 +20,6 @@ _CONTROLLED: Final = (
     "length_matched", "wildbench_k_mixture_K=500", "wildbench_k_mixture_K=1000", "wildbench_k_mixture_K=1500",
 )  # fmt: skip
 _MOST_COLUMNS: Final = 4
-#: What a spreadsheet takes for the start of a formula, also in its full-width forms.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-#: Characters that a reader may take for the end of a row, whatever quotes stand around them.
-_ESCAPES: Final = str.maketrans({"\r": "\\r", "\n": "\\n", "\x00": "\\x00"})
 
 
 def score_of(submission: SubmissionReport, control: str) -> Score | None:
@@ -113,21 +110,12 @@ def leaderboard_rows(report: Report, *, by: str = "raw") -> list[dict[str, str |
     return rows
 
 
-def _cell(value: str | float | None) -> str | int | float | None:
-    """Return `value` so that no spreadsheet runs it: a quote before what begins like a formula, and one line a row."""
-    if not isinstance(value, str):
-        return value
-    text = value.encode("utf-8", "backslashreplace").decode("utf-8")
-    shown = text.translate(_ESCAPES)
-    return f"'{shown}" if text.lstrip(" ").startswith(_FORMULA) else shown
-
-
 def leaderboard_csv(report: Report, *, by: str = "raw") -> str:
     """Return `leaderboard_rows` as CSV with a header. Cells that a spreadsheet would run are neutralised."""
     rows = leaderboard_rows(report, by=by)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     if rows:
-        writer.writerow([_cell(column) for column in rows[0]])
-        writer.writerows([_cell(value) for value in row.values()] for row in rows)
+        writer.writerow([cell(column) for column in rows[0]])
+        writer.writerows([cell(value) for value in row.values()] for row in rows)
     return out.getvalue()

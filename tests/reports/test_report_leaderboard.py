@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import runpy
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +22,13 @@ from auditkit.reports.report import Rank
 S = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("sample.py"))))
 
 
+#: Spaces that cannot be printed and are kept.
+KEPT = "".join(c for c in map(chr, range(0xA0, 0x3001)) if unicodedata.category(c) == "Zs")
+
+
 def escaped(name: str) -> str:
-    return name.replace("\x00", "\\x00").replace("\r", "\\r").replace("\n", "\\n")
+    shown = "".join(c if c.isprintable() or c in KEPT else c.encode("unicode_escape").decode() for c in name)
+    return re.sub(";(?=\\s{0,16}[-=+@＝＋－＠])", ";'", shown)
 
 
 def test_rejected_submissions_come_after_all_others() -> None:
