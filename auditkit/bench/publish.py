@@ -12,7 +12,8 @@ import numpy as np
 
 from auditkit.bench.parts import read_part, write_whole
 from auditkit.bench.record import Chosen, Datasheet, to_json
-from auditkit.errors import InputError, UsageError
+from auditkit.bench.refresh import MANIFEST, RETIRED, Release, Retired, manifest_of, retired_lines
+from auditkit.errors import InputError, UsageError, printable
 
 __all__ = ["LEDGER", "check_folder", "lines_of", "publish", "write_ledger"]
 
@@ -29,7 +30,7 @@ def check_folder(out: Path) -> None:
     """
     try:
         if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _SHEET).is_file())):
-            raise UsageError(f"{out} exists and is no benchmark folder: choose another --out")
+            raise UsageError(f"{printable(out)} exists and is no benchmark folder: choose another --out")
     except OSError as error:
         raise InputError(f"the folder cannot be used: {error.strerror}", path=out) from error
 
@@ -64,15 +65,29 @@ def lines_of(chosen: Sequence[Chosen]) -> tuple[str, str]:
                     "cluster": one.cluster_name, "cluster_number": one.cluster, "score": one.score,
                     "cluster_mean": round(one.cluster_mean, 6), "criteria": one.criteria, "annotator": one.annotator,
                     "copies": one.copies, "redactions": one.redactions, "source": one.source, "licence": one.licence,
-                    "origin": one.origin, "origin_id": one.origin_id, "why": one.why,
+                    "origin": one.origin, "origin_id": one.origin_id, "kind": one.kind,
+                    "first_version": one.first_version, "evolved_from": one.evolved_from, "why": one.why,
                 }
             )
         )  # fmt: skip
     return "".join(f"{line}\n" for line in questions), "".join(f"{line}\n" for line in prompts)
 
 
-def publish(out: Path, chosen: Sequence[Chosen], sheet: Datasheet, page: str) -> None:
-    """Write the files of a benchmark, each whole; the datasheet last.
+def publish(
+    out: Path,
+    chosen: Sequence[Chosen],
+    sheet: Datasheet,
+    page: str,
+    follows: Release | None = None,
+    retired: Sequence[Retired] = (),
+) -> None:
+    """Write the files of a benchmark, each whole; the manifest, which names the others' hashes, last.
+
+    Args:
+        out: The benchmark's folder, with its ledger in it.
+        chosen, sheet, page: What is written.
+        follows: The version before.
+        retired: Every prompt that was ever retired.
 
     Raises:
         InputError: The folder cannot be written to.
@@ -81,9 +96,18 @@ def publish(out: Path, chosen: Sequence[Chosen], sheet: Datasheet, page: str) ->
     files = {
         "question.jsonl": questions, "prompts.jsonl": prompts, "datasheet.html": page, _SHEET: to_json(sheet),
     }  # fmt: skip
+    if follows is not None:
+        files[RETIRED] = retired_lines(retired)
     try:
-        for name, text in files.items():
-            write_whole(out / name, text.encode())
+        data = {name: text.encode() for name, text in files.items()}
+        for name, raw in data.items():
+            write_whole(out / name, raw)
+        if follows is None:
+            (out / RETIRED).unlink(missing_ok=True)
+        data[LEDGER] = (out / LEDGER).read_bytes()
+        write_whole(
+            out / MANIFEST, manifest_of(sheet.name, sheet.version, sheet.prompts, data, follows).encode()
+        )  # fmt: skip
     except OSError as error:
         raise InputError(f"the benchmark cannot be written: {error.strerror}", path=out) from error
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from auditkit.bench.parts import write_whole
-from auditkit.errors import InputError, UsageError
+from auditkit.errors import InputError, UsageError, printable
 
 __all__ = ["FORMAT", "Stage", "Work", "digest", "opened"]
 
@@ -109,7 +109,7 @@ def _read_state(folder: Path) -> dict[str, Any]:
     fresh: dict[str, Any] = {"schema": _SCHEMA, "stages": {}, "inputs": {}}
     if not path.exists():
         if any(entry.name != ".lock" for entry in folder.iterdir()):
-            raise UsageError(f"{folder} is not empty and no work folder of a build: choose another --work")
+            raise UsageError(f"{printable(folder)} is not empty and no work folder of a build: choose another --work")
         return fresh
     try:
         state = json.loads(path.read_bytes())

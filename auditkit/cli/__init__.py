@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "build": "build",
     "certify": "certify",
     "claim": "claim",
+    "compare": "compare",
     "contamination": "contamination",
     "convert": "convert",
     "demo": "demo",
@@ -41,7 +42,7 @@ class Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]  # click declares it on the class, and reads it here
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"auditkit: {self.message}", err=True)
+        click.echo(f"auditkit: {printable(self.message, len(self.message))}", err=True)
 
 
 class Commands(click.Group):

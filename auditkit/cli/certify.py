@@ -113,7 +113,7 @@ def command(
 def _show(policy: str | None) -> None:
     from auditkit.policy import load_policy
 
-    click.echo(load_policy(policy).text, nl=False)
+    click.echo(output.toml_text(load_policy(policy).text), nl=False)
 
 
 def _make(path: Path | None) -> None:
@@ -167,7 +167,7 @@ def _print(found: Certified, out: Path) -> None:
     signed = f"signed by {found.signer[:16]}" if found.signer else "NOT SIGNED: nobody vouches for it (see --key)"
     console.print(Text(f"policy {found.report.method.policy}; valid until {found.expires}; {signed}"))
     for c in found.certificates:
-        click.echo(f"certificate: {out / c.name}")
+        click.echo(f"certificate: {printable(out / c.name, output.LONGEST_PATH)}")
 
 
 def _print_json(found: Certified, out: Path) -> None:

@@ -142,6 +142,7 @@ def import_(
     stress-tested as it is. FILE is Arena-Hard's config/*.yaml, an AlpacaEval evaluator folder, FastChat's
     judge_prompts.jsonl or WildBench's eval_template.*.md.
     """
+    from auditkit.errors import printable
     from auditkit.judging.importers import KINDS, import_judge
     from auditkit.judging.spec import to_toml
 
@@ -150,12 +151,12 @@ def import_(
         raise click.BadParameter(f"there is no kind {kind!r}; there are: {', '.join(KINDS)}", param_hint="--kind")
     spec = import_judge(file, chosen, name=name, compat=not hardened, settings=settings)
     for note in spec.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {printable(note, 300)}", err=True)
     if out is None:
         click.echo(to_toml(spec), nl=False)
     else:
         _write(out, to_toml(spec))
-        click.echo(f"judge {spec.name} written to {out}", err=True)
+        click.echo(f"judge {spec.name} written to {printable(out, 4096)}", err=True)
 
 
 def _print_list(specs: list[JudgeSpec]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from auditkit.reports.report import Report, SubmissionReport
 
 __all__ = [
+    "LONGEST_PATH",
     "MARKS",
     "STYLES",
     "command_line",
@@ -30,6 +31,7 @@ __all__ = [
     "plugin_table",
     "stored_report",
     "table_of",
+    "toml_text",
     "write_report",
 ]
 
@@ -38,6 +40,8 @@ STYLES: Final = {"certified": "green", "conditional": "yellow", "rejected": "bol
 MARKS: Final = {"fail": "✗", "warn": "!", "not_measured": "·", "pass": "✓"}
 #: Characters of a name that a table may hold; a narrower column cuts it again.
 _LONGEST: Final = 60
+#: Characters of a path that a line may hold: whole, so that it can be opened.
+LONGEST_PATH: Final = 4096
 
 
 def command_line() -> str:
@@ -45,11 +49,11 @@ def command_line() -> str:
     return shlex.join(["auditkit", *sys.argv[1:]])
 
 
-def deliver(report: Report, *, out: Path | None, as_json: bool) -> None:
-    """Write the report's files and print it: JSON alone with `as_json`, tables otherwise."""
+def deliver(report: Report, *, out: Path | None, as_json: bool, site: Path | None = None) -> None:
+    """Write the report's files and print it: JSON alone with `as_json`, tables otherwise. `site`: the site's first page."""
     from auditkit.reports.report import to_json
 
-    if out is None and not as_json:
+    if out is None and not as_json and site is None:
         out = _DEFAULT_OUT
     pages = write_report(report, out) if out is not None else None
     if as_json:
@@ -57,7 +61,7 @@ def deliver(report: Report, *, out: Path | None, as_json: bool) -> None:
         return
     _print_report(report)
     if pages is not None:
-        click.echo(f"report: {pages[1]}")
+        click.echo(f"report: {printable(pages[1], LONGEST_PATH)}")
 
 
 def write_report(report: Report, out: Path) -> tuple[Path, Path]:
@@ -90,6 +94,12 @@ def stored_report(paths: Sequence[Path]) -> Report | None:
     if path.name != "report.json" or not path.is_file():
         return None
     return from_json(path.read_bytes(), path=path)
+
+
+def toml_text(text: str) -> str:
+    """Return a TOML document of somebody else for a terminal: what cannot be printed as TOML's escape for it."""
+    kept = "\n\t"
+    return "".join(c if c.isprintable() or c in kept else f"\\U{ord(c):08x}" for c in text)
 
 
 def console_for() -> Console:
@@ -133,7 +143,9 @@ def _print_report(report: Report) -> None:
     console = console_for()
     b = report.benchmark
     console.print(
-        Text(f"{printable(b.name, 60)} {b.version}: {b.prompts} prompts, judge {printable(report.judge.name, 60)}")
+        Text(
+            f"{printable(b.name, 60)} {printable(b.version, 40)}: {b.prompts} prompts, judge {printable(report.judge.name, 60)}"
+        )
     )
     if b.simulated:
         console.print(Text("SIMULATED judge: these numbers show the tool, not any real model", style="bold yellow"))

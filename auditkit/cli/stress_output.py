@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from auditkit.cli.files import replace_file
-from auditkit.cli.output import console_for, table_of
+from auditkit.cli.output import LONGEST_PATH, console_for, table_of
 from auditkit.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def deliver(report: StressReport, *, out: Path, as_json: bool) -> None:
         _comparison(console, report)
     if report.defended:
         _defended(console, report)
-    click.echo(f"report: {page}")
+    click.echo(f"report: {printable(page, LONGEST_PATH)}")
 
 
 def write_stress(report: StressReport, out: Path) -> Path:
