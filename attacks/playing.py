@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from auditkit.stats.racing import Racing
 from auditkit.tables import table
 
 __all__ = ["PlaySettings", "play_suite"]
+
+#: Answers that are judged at once where every attack meets every prompt: calls do not wait for an attack's last one.
+_TOGETHER: Final = 1024
 
 Places = NDArray[np.int64]
 Make = Callable[[Sequence[int]], Awaitable[list[tuple[str, ...]]]]
@@ -116,11 +120,10 @@ class _Play:
         self.met: dict[str, int] = {}
 
     async def run(self, suite: Suite, benchmark: Benchmark) -> Battles:
-        own = [(i, item.own) for i, item in enumerate(self.items)]
-        self.clean[:] = await self.judged(CLEAN, own)
+        self.clean[:] = await self.judged([(CLEAN, i, item.own) for i, item in enumerate(self.items)])
         seen = self.clean
         if self.settings.repeat or any(a.submit is not None for a in suite.attacks):
-            seen = await self.judged(REPEAT, own, sample=1)
+            seen = await self.judged([(REPEAT, i, item.own) for i, item in enumerate(self.items)], sample=1)
         arms = [_Arm(attack, _record(attack)) for attack in suite.attacks]
         search, count = self.parts(suite)
         for arm in arms:
@@ -131,8 +134,9 @@ class _Play:
             await self.race([arm for arm in ready if arm.attack.gold != "unknown"], count)
             await self.race([arm for arm in ready if arm.attack.gold == "unknown"], count)
         else:
-            for arm in ready:
-                await self.play(arm, count)
+            together = max(1, _TOGETHER // max(1, len(count)))
+            for start in range(0, len(ready), together):
+                await self.play([(arm, count) for arm in ready[start : start + together]])
         return self.recording(suite, arms, benchmark)
 
     def parts(self, suite: Suite) -> tuple[Places, Places]:
@@ -221,35 +225,57 @@ class _Play:
 
     # --- playing ----------------------------------------------------------------------------------------------------
 
-    async def play(self, arm: _Arm, places: Sequence[int] | Places) -> NDArray[np.float64]:
-        """Play an attack on some prompts and return its paired differences (NaN where the clean answer has none)."""
+    async def play(self, batch: Sequence[tuple[_Arm, Places]]) -> list[NDArray[np.float64]]:
+        """Play attacks on some prompts each, all calls at once, and return each one's paired differences (NaN where the
+        clean answer has none).
+        """
+        written = [(arm, [int(i) for i in places]) for arm, places in batch]
+        texts = [await self.texts(arm, places) for arm, places in written]
+        # A game without a verdict is lost: an attacker gains nothing by breaking the judge.
+        outcomes = await self.judged(
+            [
+                (arm.attack.id, i, turns)
+                for (arm, places), made in zip(written, texts, strict=True) if made is not None
+                for i, turns in zip(places, made, strict=True)
+            ],
+            missing=0.0,
+        )  # fmt: skip
+        found, at = [], 0
+        for (arm, places), made in zip(written, texts, strict=True):
+            if made is None:
+                found.append(np.full(len(places), np.nan))
+                continue
+            arm.played.update(places)
+            found.append(np.asarray(outcomes[at : at + len(places)] - self.clean[places]))
+            at += len(places)
+        return found
+
+    async def texts(self, arm: _Arm, places: Sequence[int]) -> list[tuple[str, ...]] | None:
+        """Return what an attack submits on some prompts; None, and the reason noted, where it cannot."""
         if arm.make is None:
-            return np.full(len(places), np.nan)
-        todo = [int(i) for i in places]
+            return None
         if arm.found is not None:
             frozen, fitted = arm.found
-            frozen.check(fitted, [self.items[i].prompt for i in todo])
+            frozen.check(fitted, [self.items[i].prompt for i in places])
         try:
-            texts = await arm.make(todo)
+            texts = await arm.make(places)
         except BudgetSpent as error:
-            return self.failed(arm, str(error), len(todo))
+            self.failed(arm, str(error))
+            return None
         except AuditkitError:
             raise
         except Exception as error:  # noqa: BLE001  whatever a plugin raises must not take the other attacks along
-            return self.failed(arm, f"the attack failed: {printable(repr(error))}", len(todo))
-        attack = arm.attack
+            self.failed(arm, f"the attack failed: {printable(repr(error))}")
+            return None
         if arm.refused and arm.refused == arm.record.model_calls:  # what is handed in then is the answer as it was
-            return self.failed(arm, "the attacker's model refused every request", len(todo))
-        asked = list(zip(todo, texts, strict=True))
-        # A game without a verdict is lost: an attacker gains nothing by breaking the judge.
-        outcomes = await self.judged(attack.id, asked, missing=0.0)
-        arm.played.update(todo)
-        return np.asarray(outcomes - self.clean[todo])
+            self.failed(arm, "the attacker's model refused every request")
+            return None
+        return texts
 
-    def failed(self, arm: _Arm, why: str, count: int) -> NDArray[np.float64]:
+    @staticmethod
+    def failed(arm: _Arm, why: str) -> None:
         arm.note("not_measured", why)
         arm.make = None
-        return np.full(count, np.nan)
 
     async def race(self, arms: Sequence[_Arm], count: Places) -> None:
         """Spend calls where they decide."""
@@ -263,23 +289,24 @@ class _Play:
             budget=None if settings.budget is None else settings.budget // per_prompt,
         )  # fmt: skip
         while (batch := racing.next()) is not None:
-            for k, places in batch:
-                racing.tell(k, await self.play(arms[k], usable[places]))
+            found = await self.play([(arms[k], usable[places]) for k, places in batch])
+            for (k, _), values in zip(batch, found, strict=True):
+                racing.tell(k, values)
         for arm in arms:
             if arm.make is not None and len(arm.played) < len(usable):
                 share = f"{len(arm.played)} of {len(usable)} prompts"
                 arm.note("stopped", f"stopped after {share}: more would not have changed the grade")
 
     async def judged(
-        self, variant: str, asked: Sequence[tuple[int, tuple[str, ...]]], *, sample: int = 0, missing: float = np.nan
+        self, asked: Sequence[tuple[str, int, tuple[str, ...]]], *, sample: int = 0, missing: float = np.nan
     ) -> NDArray[np.float64]:
-        """Have answers judged, keep every game, and return how each answer did."""
+        """Have answers judged (variant, place, turns), keep every game, and return how each answer did."""
         outcomes, groups = await self.arena.outcomes(
-            [(self.items[i], texts, sample) for i, texts in asked], missing=missing
+            [(self.items[i], turns, sample) for _, i, turns in asked], missing=missing
         )
-        for (i, texts), judged in zip(asked, groups, strict=True):
-            trials = self.arena.trials(self.items[i], texts, sample=sample)
-            self.log(variant, self.items[i], texts, zip(trials, judged, strict=True))
+        for (variant, i, turns), judged in zip(asked, groups, strict=True):
+            trials = self.arena.trials(self.items[i], turns, sample=sample)
+            self.log(variant, self.items[i], turns, zip(trials, judged, strict=True))
         return outcomes
 
     def log(self, variant: str, item: Item, texts: tuple[str, ...], games: Iterable[tuple[Trial, Judged]]) -> None:

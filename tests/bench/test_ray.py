@@ -89,8 +89,10 @@ def test_two_nodes_share_a_store_on_postgres_and_pay_for_nothing_twice(
     assert len({(model, text.rpartition("\n")[0]) for model, text in asked}) == len(asked), "a call was made twice"
     assert _on_two_nodes(tmp_path / "again", files, llm.url, store)["calls"] == 0
     assert len(llm.seen) == len(asked)
-    models = {"first": Annotator("openai/cheap", llm.url), "second": Annotator("openai/strong", llm.url)}
-    settings = replace(SETTINGS, **models, first_cluster=1.0, concurrency=8)
+    settings = replace(
+        SETTINGS, first=Annotator("openai/cheap", llm.url), second=Annotator("openai/strong", llm.url),
+        first_cluster=1.0, concurrency=8,
+    )  # fmt: skip
     local = build(*files, out=tmp_path / "local", settings=settings)
     assert local.prompts == said["prompts"]
     for name in FILES:
