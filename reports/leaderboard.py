@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from auditkit.records import Score
+from auditkit.records import Score, Severity
 from auditkit.reports.cells import cell
-from auditkit.reports.report import Rank, Report, SubmissionReport
+from auditkit.reports.report import Rank, Report, SubmissionReport, plain
 
-__all__ = ["headline", "leaderboard_csv", "leaderboard_rows", "ordered", "ranked_controls", "score_of"]
+__all__ = [
+    "flags_of",
+    "headline",
+    "leaderboard_csv",
+    "leaderboard_json",
+    "leaderboard_parquet",
+    "leaderboard_rows",
+    "ordered",
+    "ranked_controls",
+    "rows_csv",
+    "score_of",
+]
 
 #: Scores that are shown as they were judged, then those that hold something fixed; the first one found is taken.
 _AS_JUDGED: Final = ("raw", "arena_hard", "mt_bench", "wildbench_score", "wildbench_k_mixture_K=-1")
@@ -76,6 +88,15 @@ def ordered(report: Report, by: str) -> list[tuple[int, SubmissionReport]]:
     return sorted(enumerate(report.submissions), key=key)
 
 
+def flags_of(submission: SubmissionReport) -> tuple[tuple[Severity, tuple[str, ...]], ...]:
+    """Return the detectors that flagged something, by severity, gravest first."""
+    severities: tuple[Severity, ...] = ("reject", "review", "info")
+    named = (
+        (sev, tuple(d.detector for d in submission.detectors if d.flag and d.severity == sev)) for sev in severities
+    )
+    return tuple((severity, names) for severity, names in named if names)
+
+
 def leaderboard_rows(report: Report, *, by: str = "raw") -> list[dict[str, str | int | float | None]]:
     """Return one flat row a submission, best first: verdict, grade, and score, interval and rank of every control.
 
@@ -92,6 +113,9 @@ def leaderboard_rows(report: Report, *, by: str = "raw") -> list[dict[str, str |
             "grade": submission.gameability.grade,
             "n": submission.n,
             "coverage": submission.quality.coverage,
+            "detectors": " ".join(f"{severity}:{name}" for severity, names in flags_of(submission) for name in names),
+            "calls": submission.cost.calls,
+            "usd": submission.cost.usd,
         }
         for control in controls:
             score = score_of(submission, control)
@@ -110,12 +134,39 @@ def leaderboard_rows(report: Report, *, by: str = "raw") -> list[dict[str, str |
     return rows
 
 
-def leaderboard_csv(report: Report, *, by: str = "raw") -> str:
-    """Return `leaderboard_rows` as CSV with a header. Cells that a spreadsheet would run are neutralised."""
-    rows = leaderboard_rows(report, by=by)
+def rows_csv(rows: Sequence[Mapping[str, str | int | float | None]]) -> str:
+    """Return rows as CSV with a header. Cells that a spreadsheet would run are neutralised."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     if rows:
         writer.writerow([cell(column) for column in rows[0]])
         writer.writerows([cell(value) for value in row.values()] for row in rows)
     return out.getvalue()
+
+
+def leaderboard_csv(report: Report, *, by: str = "raw") -> str:
+    """Return `leaderboard_rows` as CSV with a header. Cells that a spreadsheet would run are neutralised."""
+    return rows_csv(leaderboard_rows(report, by=by))
+
+
+def leaderboard_json(report: Report, *, by: str = "raw") -> str:
+    """Return `leaderboard_rows` as a JSON list."""
+    return json.dumps(plain(leaderboard_rows(report, by=by), "board"), indent=2, allow_nan=False) + "\n"
+
+
+def leaderboard_parquet(report: Report, *, by: str = "raw") -> bytes:
+    """Return `leaderboard_rows` as a Parquet file: one type a column, names as they are (Parquet runs nothing)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = plain(leaderboard_rows(report, by=by), "board")
+    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    typed = {}
+    for name, values in columns.items():
+        found = {type(value) for value in values if value is not None}
+        kind = float if found == {int, float} or not found else next(iter(found))
+        typed[name] = pa.array(values, kinds[kind])
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(typed), sink)
+    return bytes(sink.getvalue().to_pybytes())

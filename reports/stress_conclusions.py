@@ -34,7 +34,7 @@ from auditkit.reports.stress_report import (
 )
 from auditkit.stats.intervals import clopper_pearson, cluster_mean, wilson
 from auditkit.stats.multiplicity import benjamini_hochberg, holm
-from auditkit.stats.uplift import paired_uplift
+from auditkit.stats.uplift import paired_uplift, two_sided_p
 
 __all__ = ["changes_for", "compared", "concluded", "defended", "measures_of"]
 
@@ -301,14 +301,8 @@ def _row(name: str, label: str, a: Array, b: Array, settings: Settings) -> Paire
     found = paired_uplift(gap[seen], settings.level, seed=settings.seed, bounds=(-200.0, 200.0))
     return PairedDifference(
         name, label, float(a[seen].mean()), float(b[seen].mean()), found.estimate, found.ci, n,
-        p_value=_two_sided(gap[seen], settings),
+        p_value=two_sided_p(gap[seen], seed=settings.seed, bounds=(-200.0, 200.0)),
     )  # fmt: skip
-
-
-def _two_sided(gap: Array, settings: Settings) -> float:
-    up = paired_uplift(gap, settings.level, seed=settings.seed, bounds=(-200.0, 200.0)).adjusted_p
-    down = paired_uplift(-gap, settings.level, seed=settings.seed, bounds=(-200.0, 200.0)).adjusted_p
-    return min(1.0, 2.0 * min(up, down))
 
 
 def _with_p(row: PairedDifference, adjusted: float, level: float) -> PairedDifference:

@@ -8,6 +8,7 @@ import click
 
 from auditkit.cli import options, output
 from auditkit.cli.progress import showing
+from auditkit.cli.site_files import write_site
 
 __all__ = ["command"]
 
@@ -21,6 +22,10 @@ __all__ = ["command"]
     "--out", type=click.Path(path_type=Path, file_okay=False),
     help="Write report.json and report.html here.  [default: auditkit-report, or nothing with --json]",
 )  # fmt: skip
+@click.option(
+    "--site", type=click.Path(path_type=Path, file_okay=False),
+    help="Write a static site here: leaderboard, a page a submission, comparisons, judge, method, CSV, Parquet, JSON.",
+)  # fmt: skip
 @options.json_option()
 @options.quiet_option()
 def command(
@@ -33,6 +38,7 @@ def command(
     level: float,
     policy: str | None,
     out: Path | None,
+    site: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -44,14 +50,19 @@ def command(
     \b
     Example:
       auditkit audit results/ --calibration df_gamed.csv --out out
+      auditkit audit results/ --site out/site
     """
     from auditkit.audit import audit, exit_code
+    from auditkit.site import audit_site
 
     settings = options.settings_of(calibration, seed, replicates, level)
     with showing(quiet) as progress:
-        report = audit(
+        job = audit if site is None else audit_site
+        found = job(
             *paths, format=format_, settings=settings, policy=policy, keep_going=keep_going,
             command=output.command_line(), progress=progress,
         )  # fmt: skip
-    output.deliver(report, out=out, as_json=as_json)
+    report, files = found if isinstance(found, tuple) else (found, {})
+    index = write_site(files, site) if site is not None else None
+    output.deliver(report, out=out, as_json=as_json, site=index)
     click.get_current_context().exit(exit_code(report))

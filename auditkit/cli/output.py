@@ -62,6 +62,8 @@ def deliver(report: Report, *, out: Path | None, as_json: bool, site: Path | Non
     _print_report(report)
     if pages is not None:
         click.echo(f"report: {printable(pages[1], LONGEST_PATH)}")
+    if site is not None:
+        click.echo(f"site: {printable(site, LONGEST_PATH)}")
 
 
 def write_report(report: Report, out: Path) -> tuple[Path, Path]:

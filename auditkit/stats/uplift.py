@@ -25,6 +25,7 @@ __all__ = [
     "paired_differences",
     "paired_uplift",
     "suite_uplift",
+    "two_sided_p",
     "uplift_grade",
 ]
 
@@ -201,6 +202,20 @@ def paired_uplift(
     """
     values = np.asarray(differences, dtype=np.float64).reshape(-1, 1)
     return suite_uplift(values, level, replicates=replicates, seed=seed, bounds=bounds).attacks[0]
+
+
+def two_sided_p(
+    differences: ArrayLike, *, replicates: int = 10_000, seed: int = 0, bounds: tuple[float, float] = (-1.0, 1.0)
+) -> float:
+    """Return the p-value of "no difference": twice the smaller one of `paired_uplift` in either direction.
+
+    Arguments and errors as for `suite_uplift`; `bounds` are symmetric about 0.
+    """
+    values = np.asarray(differences, dtype=np.float64).reshape(-1, 1)
+    up, down = (
+        paired_uplift(side, replicates=replicates, seed=seed, bounds=bounds).adjusted_p for side in (values, -values)
+    )
+    return min(1.0, 2.0 * min(up, down))
 
 
 def uplift_grade(floor: float, ceiling: float, tau: float = 0.02) -> Grade:

@@ -1,0 +1,76 @@
+"""What the pages of a site share: their names, the links between them, and how one is rendered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from auditkit.reports.html import environment, page_policy, page_text
+from auditkit.reports.report import Report
+
+__all__ = ["BOARD", "JUDGE", "METHOD", "SiteMap", "page", "pair_key"]
+
+BOARD = "index.html"
+JUDGE = "judge.html"
+METHOD = "method.html"
+#: Hexadecimal digits of a name's hash in a file name: 96 bits, so that nobody finds two names with one page.
+_DIGITS = 24
+
+
+def _digest(*names: str) -> str:
+    text = "\x00".join(names).encode("utf-8", "backslashreplace")
+    return hashlib.sha256(text).hexdigest()[:_DIGITS]
+
+
+def pair_key(a: str, b: str) -> tuple[str, str]:
+    """Return two names in the order under which their comparison is kept."""
+    return (a, b) if a <= b else (b, a)
+
+
+@dataclass(frozen=True)
+class SiteMap:
+    """Which pages a site has. File names come from hashes: a name can neither choose its file nor leave the folder.
+
+    Attributes:
+        submissions: File by model.
+        comparisons: File by pair (`pair_key`).
+        judges: File of the comparison by pair of judges.
+        files: Further files beside the pages: ``(file name, words)``.
+    """
+
+    submissions: Mapping[str, str] = field(default_factory=dict)
+    comparisons: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    judges: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    files: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(
+        cls, report: Report, pairs: tuple[tuple[str, str], ...], judges: tuple[tuple[str, str], ...],
+        files: tuple[tuple[str, str], ...],
+    ) -> SiteMap:  # fmt: skip
+        """Return the map of a site of `report` with comparisons of `pairs` of submissions and of `judges`."""
+        return cls(
+            {s.model: f"submission-{_digest(s.model)}.html" for s in report.submissions},
+            {pair_key(a, b): f"compare-{_digest(*pair_key(a, b))}.html" for a, b in pairs},
+            {pair_key(a, b): f"judges-{_digest(*pair_key(a, b))}.html" for a, b in judges},
+            files,
+        )
+
+    def links(self, here: str = "") -> tuple[tuple[str, str], ...]:
+        """Return the pages that every page links to, but the one at `here`."""
+        pages = ((BOARD, "Leaderboard"), (JUDGE, "Judge"), (METHOD, "Method and sources"))
+        return tuple((href, words) for href, words in pages if href != here)
+
+
+def page(template: str, **values: object) -> str:
+    """Return a page of the site: our style sheets and script inline, allowed by hash, and nothing else."""
+    css, js = page_text("report.css") + page_text("board.css"), page_text("site.js")
+    return environment().get_template(template).render(
+        policy=page_policy(css, js),
+        css=Markup(css),  # noqa: S704  our own files, hashed above
+        js=Markup(js),  # noqa: S704  our own file, hashed above
+        **values,
+    )  # fmt: skip

@@ -1,0 +1,85 @@
+"use strict";
+// Everything on the page can be read without this script: it sorts tables, filters rows and puts a slice's numbers
+// where those of all prompts stand.
+const valueAt = (row, column) => row.cells[column].dataset.value ?? "";
+const sortRows = (table) => {
+  const heads = [...table.tHead.rows[0].cells];
+  const column = heads.findIndex((head) => head.hasAttribute("aria-sort"));
+  if (column < 0) return;
+  const down = heads[column].getAttribute("aria-sort") === "descending";
+  const compare = (a, b) => {
+    const [x, y] = [valueAt(a, column), valueAt(b, column)];
+    if (x === "" || y === "") return (x === "") - (y === "");
+    const order = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
+    return down ? -order : order;
+  };
+  for (const body of table.tBodies) body.append(...[...body.rows].sort(compare));
+};
+for (const table of document.querySelectorAll("table[data-sortable]")) {
+  const heads = [...table.tHead.rows[0].cells];
+  for (const head of heads) {
+    if (!head.dataset.sort) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const was = head.getAttribute("aria-sort");
+      const down = was === "ascending" || (!was && head.dataset.sort === "down");
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      sortRows(table);
+    });
+  }
+}
+const form = document.querySelector("[data-filters]");
+if (form) {
+  const table = document.getElementById("board");
+  const rows = [...table.tBodies[0].rows];
+  const parts = (row) => [...row.querySelectorAll("[data-part]")];
+  const whole = new Map(rows.map((row) => [row, parts(row)]));
+  const picked = (name) => form.elements.namedItem(name)?.value ?? "";
+  // A copy's chart keeps its name but not its ids, which must stay unique on the page.
+  const copy = (cell) => {
+    const made = cell.cloneNode(true);
+    for (const chart of made.querySelectorAll("svg[aria-labelledby]")) {
+      chart.setAttribute("aria-label", chart.querySelector("title")?.textContent ?? "");
+      chart.removeAttribute("aria-labelledby");
+    }
+    for (const named of made.querySelectorAll("[id]")) named.removeAttribute("id");
+    return made;
+  };
+  let shown = "";
+  const showSlice = (name) => {
+    if (name === shown) return;
+    shown = name;
+    const slice = name ? document.getElementById(name) : null;
+    for (const row of rows) {
+      const other = slice?.querySelector(`tr[data-row="${row.dataset.row}"]`);
+      const next = other ? parts(other).map(copy) : whole.get(row);
+      parts(row).forEach((cell, i) => cell.replaceWith(next[i]));
+    }
+    sortRows(table);
+  };
+  const apply = () => {
+    showSlice(picked("slice"));
+    const text = picked("text").trim().toLowerCase();
+    const verdict = picked("verdict");
+    let count = 0;
+    for (const row of rows) {
+      const fits = row.dataset.name.includes(text) && (!verdict || row.dataset.verdict === verdict);
+      row.hidden = !fits;
+      count += fits;
+    }
+    const menu = form.elements.namedItem("slice");
+    const where = shown ? `, on the prompts of ${menu.selectedOptions[0].text}` : "";
+    form.querySelector(".count").textContent = `${count} of ${rows.length} shown${where}`;
+    document.querySelector(".nobody").hidden = count > 0;
+  };
+  form.addEventListener("input", apply);
+  form.addEventListener("reset", () => setTimeout(apply));
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.hidden = false;
+  form.reset();
+  apply();
+}
