@@ -32,13 +32,21 @@ __all__ = [
     "pair_bar",
     "part_bar",
     "quintile_chart",
+    "ranked_curve",
+    "share_bar",
     "slope_chart",
+    "support_strip",
 ]
 
 #: Room in percent on both sides of an axis, so that a mark at its end is not cut.
 _INSET: Final = 4.0
 _NOTHING: Final = Markup("")
 _SLOPE_STEP: Final = 26
+_MOST_POINTS: Final = 120
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") + "%"
 
 
 @dataclass(frozen=True)
@@ -57,12 +65,12 @@ class Axis:
     def at(self, value: float) -> str:
         """Return the place of `value` as a percentage of the width; what lies outside is put at the edge."""
         inside = min(max(value, self.lo), self.hi)
-        return f"{_INSET + (100.0 - 2.0 * _INSET) * (inside - self.lo) / (self.hi - self.lo):.2f}%"
+        return _percent(_INSET + (100.0 - 2.0 * _INSET) * (inside - self.lo) / (self.hi - self.lo))
 
     def span(self, a: float, b: float) -> tuple[str, str]:
         """Return where the stretch between `a` and `b` begins and how wide it is."""
         left, right = (float(self.at(v)[:-1]) for v in (min(a, b), max(a, b)))
-        return f"{left:.2f}%", f"{max(right - left, 0.3):.2f}%"
+        return _percent(left), _percent(max(right - left, 0.3))
 
 
 def axis_for(values: Sequence[float], *, reference: float | None = None) -> Axis:
@@ -99,18 +107,22 @@ def _join(parts: Sequence[Markup]) -> Markup:
 
 
 def _line(kind: str, x1: str, y1: float, x2: str, y2: float) -> Markup:
-    return Markup('<line class="{}" x1="{}" y1="{:g}" x2="{}" y2="{:g}"/>').format(kind, x1, y1, x2, y2)
+    # 0 is what a browser takes where nothing is said; rows are drawn about 0 and there are many of them
+    ends = [Markup(' {}="{:g}"').format(at, y) for at, y in (("y1", y1), ("y2", y2)) if y]
+    return Markup('<line class="{}" x1="{}" x2="{}"{}/>').format(kind, x1, x2, _join(ends))
 
 
 def _text(kind: str, x: str, y: float, text: str, anchor: str = "middle") -> Markup:
-    return Markup('<text class="{}" x="{}" y="{:g}" text-anchor="{}">{}</text>').format(kind, x, y, anchor, text)
+    end = Markup("") if anchor == "middle" else Markup(' text-anchor="{}"').format(anchor)  # the style sheet's default
+    return Markup('<text class="{}" x="{}" y="{:g}"{}>{}</text>').format(kind, x, y, end, text)
 
 
 def _grid(axis: Axis) -> Markup:
+    """Return the lines of the scale; their stroke is the group's, so that they need no class of their own."""
     ticks = axis.ticks if axis.reference is None or axis.reference in axis.ticks else (*axis.ticks, axis.reference)
     return _join([
-        Markup('<line class="{}" x1="{}" y1="0" x2="{}" y2="100%"/>').format(
-            "reference" if tick == axis.reference else "grid", axis.at(tick), axis.at(tick)
+        Markup('<line{} x1="{}" x2="{}" y2="100%"/>').format(
+            Markup(' class="reference"') if tick == axis.reference else "", axis.at(tick), axis.at(tick)
         )
         for tick in ticks
     ])  # fmt: skip
@@ -119,8 +131,10 @@ def _grid(axis: Axis) -> Markup:
 def _row(kind: str, ident: str, axis: Axis, title: str, marks: Sequence[Markup], behind: Markup = _NOTHING) -> Markup:
     """Return a chart that fills its table cell; `marks` count pixels from the middle of the row, `behind` does not."""
     grid = Markup('<use href="#{}-grid"/>').format(axis.ident)
-    body = Markup('{}{}<svg y="50%" width="100%">{}</svg>').format(grid, behind, _join(marks))
-    return _svg(f"row {kind}", ident, "100%", title, body)
+    # A row's chart is repeated so often that its name is an attribute: half the bytes of a title and a reference to it.
+    return Markup(
+        '<svg class="chart row {}" id="{}" role="img" aria-label="{}">{}{}<svg y="50%">{}</svg></svg>'
+    ).format(kind, ident, title, grid, behind, _join(marks))
 
 
 def _lead(axis: Axis, value: float, y1: str, y2: str) -> Markup:
@@ -128,7 +142,9 @@ def _lead(axis: Axis, value: float, y1: str, y2: str) -> Markup:
 
 
 def _disc(kind: str, axis: Axis, value: float, y: float = 0.0) -> Markup:
-    return Markup('<circle class="{}" cx="{}" cy="{:g}" r="5"/>').format(kind, axis.at(value), y)
+    return Markup('<circle class="{}" cx="{}"{} r="5"/>').format(
+        kind, axis.at(value), Markup(' cy="{:g}"').format(y) if y else ""
+    )
 
 
 def _interval_line(kind: str, axis: Axis, ci: Interval, y: float) -> Markup:
@@ -141,10 +157,10 @@ def axis_scale(axis: Axis, label: str) -> Markup:
     """Return the numbers of `axis`, to stand above a column of bars, and the grid that those bars refer to."""
     step = axis.ticks[1] - axis.ticks[0]
     digits = next((d for d in range(6) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 6)
-    grid = Markup('<defs><g id="{}-grid">{}</g></defs>').format(axis.ident, _grid(axis))
-    marks = [_text("tick", axis.at(t), 12, number(t, digits)) for t in axis.ticks]
+    grid = Markup('<defs><g id="{}-grid" class="grid">{}</g></defs>').format(axis.ident, _grid(axis))
+    marks = [Markup('<text x="{}" y="12">{}</text>').format(axis.at(t), number(t, digits)) for t in axis.ticks]
     title = f"Scale of the bars below: {label}, from {number(axis.lo, digits)} to {number(axis.hi, digits)}"
-    return _svg("scale", f"{axis.ident}-scale", 16, title, grid + _join(marks))
+    return Markup('<svg class="chart scale" role="img" aria-label="{}">{}{}</svg>').format(title, grid, _join(marks))
 
 
 def interval_bar(
@@ -220,6 +236,44 @@ def coverage_bar(ident: str, covered: float) -> Markup:
     return _svg("coverage", ident, 14, f"Coverage {share(covered)}", body)
 
 
+def share_bar(ident: str, axis: Axis, label: str, percent: float, least: float) -> Markup:
+    """Return a share in percent as a bar from 0; the stretch below `least` is marked, and a bar that ends in it is hollow."""
+    zone = Markup('<rect class="beyond" x="{}" y="0" width="{}" height="100%"/>').format(*axis.span(axis.lo, least))
+    few = percent < least
+    left, width = axis.span(0.0, percent)
+    bar = Markup('<rect class="{}" x="{}" y="-6" width="{}" height="12" rx="2"/>').format(
+        "level few" if few else "level", left, width
+    )
+    told = f", below {number(least, 0)}: an extrapolation" if few else ""
+    return _row("share", ident, axis, f"{label}: {number(percent)} percent of the prompts{told}", [bar], zone)
+
+
+def support_strip(ident: str, differences: Sequence[float]) -> Markup:
+    """Return where length differences were seen and where equal length lies, on one line of characters.
+
+    Args:
+        ident: Unique id.
+        differences: Mean difference of each fifth of the games in characters, model minus baseline, ascending.
+    """
+    low, high = min(differences), max(differences)
+    axis = axis_for([low, high, 0.0], reference=0.0)
+    top, line, bottom = 16.0, 40.0, 58.0
+    left, width = axis.span(low, high)
+    marks = [_line("reference", axis.at(0.0), top, axis.at(0.0), bottom)]
+    marks.append(_text("value", axis.at(0.0), 11, "equal length"))
+    marks.append(
+        Markup('<rect class="seen" x="{}" y="{:g}" width="{}" height="12" rx="6"/>').format(left, line - 6, width)
+    )
+    beyond = low > 0.0 or high < 0.0
+    if beyond:
+        marks.append(_line("whisker soft", axis.at(0.0), line, axis.at(low if low > 0.0 else high), line))
+    marks += [_disc("dot", axis, d, line) for d in differences]
+    marks += [_text("tick", axis.at(t), 74, number(t, 0)) for t in axis.ticks]
+    seen = f"fifths of the games lie from {signed(low, 0)} to {signed(high, 0)} characters"
+    where = "equal length lies outside: a score there is an extrapolation" if beyond else "equal length lies within"
+    return _svg("support", ident, 78, f"Length differences that were seen: {seen}; {where}", _join(marks))
+
+
 def quintile_chart(ident: str, quintiles: Sequence[tuple[float, float, int]]) -> Markup:
     """Return win rate (percent) by quintile of the length difference, shortest first.
 
@@ -230,10 +284,10 @@ def quintile_chart(ident: str, quintiles: Sequence[tuple[float, float, int]]) ->
     top, bottom = 14.0, 164.0
 
     def y(rate: float) -> float:
-        return bottom - (bottom - top) * min(max(rate, 0.0), 100.0) / 100.0
+        return round(bottom - (bottom - top) * min(max(rate, 0.0), 100.0) / 100.0, 1)
 
     def x(i: int) -> str:
-        return f"{12.0 + 86.0 * (i + 0.5) / len(quintiles):.2f}%"
+        return _percent(12.0 + 86.0 * (i + 0.5) / len(quintiles))
 
     marks = []
     for tick in PERCENT.ticks:
@@ -245,15 +299,42 @@ def quintile_chart(ident: str, quintiles: Sequence[tuple[float, float, int]]) ->
         marks.append(Markup('<circle class="dot" cx="{}" cy="{:g}" r="5"/>').format(x(i), y(rate)))
         marks.append(_text("value", x(i), y(rate) - 10 if rate < 92 else y(rate) + 19, number(rate, 0)))
         marks.append(_text("tick", x(i), bottom + 18, signed(difference, 0)))
-    desc = "; ".join(f"{signed(d, 0)} characters: {number(r)} percent, n {n}" for d, r, n in quintiles)
     return _svg(
         "quintiles",
         ident,
         190,
-        "Win rate by length difference to the baseline, shortest fifth first",
+        "Win rate by length difference to the baseline, shortest fifth first; the numbers stand beside it",
         _join(marks),
-        desc,
     )
+
+
+def ranked_curve(ident: str, values: Sequence[float], title: str) -> Markup:
+    """Return values in falling order as one line over their rank, at most 120 of them, evenly spaced.
+
+    Args:
+        ident: Unique id.
+        values: At least two, falling.
+        title: What they are.
+    """
+    axis = axis_for([values[0], values[-1]], reference=0.0)
+    top, bottom = 10.0, 130.0
+    picked = sorted({round(i * (len(values) - 1) / (_MOST_POINTS - 1)) for i in range(_MOST_POINTS)})
+
+    def y(value: float) -> float:
+        return bottom - (bottom - top) * (value - axis.lo) / (axis.hi - axis.lo)
+
+    def x(rank: int) -> str:
+        return f"{10.0 + 88.0 * rank / (len(values) - 1):.2f}%"
+
+    marks = []
+    for tick in axis.ticks:
+        marks.append(_line("reference" if tick == 0.0 else "grid", "10%", y(tick), "98%", y(tick)))
+        marks.append(_text("tick", "9%", y(tick) + 4, f"{tick:g}", "end"))
+    marks += [_line("path", x(i), y(values[i]), x(j), y(values[j])) for i, j in pairwise(picked)]
+    ends = ((0, "start"), (len(values) - 1, "end"))
+    marks += [_text("tick", x(i), bottom + 18, number(i + 1, 0), anchor) for i, anchor in ends]
+    desc = f"from {number(values[0], 2)} at rank 1 to {number(values[-1], 2)} at rank {len(values)}"
+    return _svg("ranked", ident, 152, title, _join(marks), desc)
 
 
 @dataclass(frozen=True)

@@ -276,3 +276,54 @@ def test_usage_errors(boards: Path, shared_data: Path) -> None:
         auditkit.quality(boards / "bootstrap_stats_mt_bench.jsonl", against="bootstrap_stats_mt_bench")
     with pytest.raises(InputError, match="a recording of judges"):
         auditkit.quality(shared_data / "llmbar")
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+
+def test_out_holds_the_page_the_figures_and_every_prompt(simulate: Callable[..., Battles], tmp_path: Path) -> None:
+    from auditkit.formats import pairs
+
+    pairs.write(simulated(simulate), tmp_path / "games.jsonl")
+    done = run(tmp_path / "games.jsonl", "--price", "0.5", "--replicates", "100", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert f"page: {tmp_path / 'out' / 'quality.html'}" in done.output
+    body = json.loads((tmp_path / "out" / "quality.json").read_text())
+    page = (tmp_path / "out" / "quality.html").read_text()
+    board = body["boards"][0]
+    assert f"<strong>{board['figures']['separability_95']['estimate']:.3f}</strong>" in page
+    best = max((p for p in board["prompts"]["prompts"] if p["per_call"] is not None), key=lambda p: p["per_call"])
+    assert f"<code>{best['prompt_id']}</code>" in page
+    lines = (tmp_path / "out" / "prompts.csv").read_text().splitlines()
+    assert len(lines) == 81 and lines[0].startswith("board,prompt_id,discrimination")
+
+
+def test_names_on_a_board_run_nowhere(tmp_path: Path) -> None:
+    """Scripts are text in the page; a cell that a spreadsheet would run begins with an apostrophe."""
+    from auditkit.reports.quality_page import prompts_csv, render_quality
+    from auditkit.reports.quality_report import PromptQuality, PromptWorth
+
+    evil = "=cmd|'/c calc'!A1<script>alert(1)</script>"
+    worth = PromptWorth(evil, 1.0, 1.0, 1.0, None, False, False)
+    other = PromptWorth("p1", 0.5, 1.0, 0.5, None, False, False)
+    board = BoardQuality(
+        evil,
+        "recording",
+        (evil, "b"),
+        (),
+        0,
+        {},
+        prompts=PromptQuality((worth, other), 0, 0, None, evil),
+        notes=(evil,),
+    )
+    page = render_quality(Quality((board,), evil, (0.95,), 0.95, 100, 0), version="0", command=evil)
+    assert "<script>alert" not in page and "&lt;script&gt;alert" in page
+    cells = prompts_csv([board]).splitlines()[1]
+    assert cells.startswith("'=cmd|") and ",'=cmd|" in cells
+
+
+def test_a_page_without_prompts_says_nothing_of_them(boards: Path, tmp_path: Path) -> None:
+    done = run(boards / "bootstrap_stats_mt_bench.jsonl", "--replicates", "60", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "earn their keep" not in (tmp_path / "quality.html").read_text()
+    assert not (tmp_path / "prompts.csv").exists()

@@ -201,7 +201,8 @@ def embed(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> None
 
     table = read_part(inputs[0], ["row", "turns"])
     texts = [text_of(turns) for turns in table.column("turns").to_pylist()]
-    name, spent = args["embedding"], {}
+    name = args["embedding"]
+    spent: dict[str, int] = {}
     if not texts:
         vectors = np.zeros((0, 1), dtype=np.float32)
     elif name == "hashed":

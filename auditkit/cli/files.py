@@ -1,12 +1,29 @@
-"""Write a file whole or not at all."""
+"""Write files whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["replace_file"]
+from auditkit.errors import InputError
+
+__all__ = ["replace_file", "write_files"]
+
+
+def write_files(out: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write files (content by name) into the folder `out`, each whole or not at all.
+
+    Raises:
+        InputError: The folder cannot be made or written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            replace_file(out / name, text)
+    except OSError as error:
+        raise InputError(f"cannot write into it: {error.strerror}", path=out, mend="choose another --out") from None
 
 
 def replace_file(path: Path, text: str | bytes) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from auditkit.cli.files import replace_file
-from auditkit.errors import InputError, UsageError, printable
+from auditkit.cli.files import write_files
+from auditkit.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,14 +74,8 @@ def write_report(report: Report, out: Path) -> tuple[Path, Path]:
     """
     from auditkit.reports import render, to_json
 
-    files = (out / "report.json", out / "report.html")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for path, text in zip(files, (to_json(report), render(report)), strict=True):
-            replace_file(path, text)
-    except OSError as error:
-        raise InputError(f"cannot write the report: {error.strerror}", path=out, mend="choose another --out") from None
-    return files
+    write_files(out, {"report.json": to_json(report), "report.html": render(report)})
+    return out / "report.json", out / "report.html"
 
 
 def stored_report(paths: Sequence[Path]) -> Report | None:

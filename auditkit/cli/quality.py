@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from auditkit.cli import options
-from auditkit.cli.output import console_for, table_of
+from auditkit.cli.files import write_files
+from auditkit.cli.output import LONGEST_PATH, command_line, console_for, table_of
 from auditkit.errors import printable
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _LABELS: Final = {
     "log_loss": "pair-rank log loss, nats",
 }
 _SHOWN: Final = 3
+_PAGE: Final = "quality.html"
 _FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True, readable=True)
 
 
@@ -59,6 +61,10 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True, readable=
     help="Level of every figure's interval.",
 )  # fmt: skip
 @click.option("--format", "format_", metavar="NAME", help="Read PATHS as recordings of this format.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False),
+    help="Write quality.json, quality.html and prompts.csv here.",
+)  # fmt: skip
 @options.json_option()
 def command(
     paths: tuple[Path, ...],
@@ -71,6 +77,7 @@ def command(
     replicates: int,
     level: float,
     format_: str | None,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """Say how good the benchmarks in PATHS are: do they separate models, and in the right order?
@@ -81,7 +88,7 @@ def command(
     \b
     Examples:
       auditkit quality boards/ --against chatbot_arena
-      auditkit quality results/ --price 0.01
+      auditkit quality results/ --price 0.01 --out out
     """
     from auditkit.quality import quality
 
@@ -89,6 +96,8 @@ def command(
         *paths, against=against, names=names, confidence=confidence, level=level, replicates=replicates, seed=seed,
         bound=bound, dollars_per_call=price, format=format_,
     )  # fmt: skip
+    if out is not None:
+        _write(found, out)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, sort_keys=True))
         return
@@ -98,6 +107,23 @@ def command(
     _say(
         console, f"intervals at {found.level:.0%}: {found.replicates} bootstrap draws of the models, seed {found.seed}"
     )
+    if out is not None:
+        click.echo(f"page: {printable(out / _PAGE, LONGEST_PATH)}")
+
+
+def _write(found: Quality, out: Path) -> None:
+    """Write the files, each whole or not at all."""
+    from importlib.metadata import version
+
+    from auditkit.reports.quality_page import prompts_csv, render_quality
+
+    files = {
+        "quality.json": json.dumps(found.to_dict(), indent=2, sort_keys=True) + "\n",
+        _PAGE: render_quality(found, version=version("judge-auditkit"), command=command_line()),
+    }
+    if any(board.prompts is not None for board in found.boards):
+        files["prompts.csv"] = prompts_csv(found.boards)
+    write_files(out, files)
 
 
 def _board(console: Console, board: BoardQuality, found: Quality) -> None:

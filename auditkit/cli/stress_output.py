@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from auditkit.cli.files import replace_file
+from auditkit.cli.files import write_files
 from auditkit.cli.output import LONGEST_PATH, console_for, table_of
-from auditkit.errors import InputError, printable
+from auditkit.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,14 +56,8 @@ def write_stress(report: StressReport, out: Path) -> Path:
     from auditkit.reports.stress_html import render_stress
     from auditkit.reports.stress_report import stress_to_json
 
-    page = out / "stress.html"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        replace_file(out / "stress.json", stress_to_json(report))
-        replace_file(page, render_stress(report))
-    except OSError as error:
-        raise InputError(f"the report cannot be written: {error.strerror}", path=out) from error
-    return page
+    write_files(out, {"stress.json": stress_to_json(report), "stress.html": render_stress(report)})
+    return out / "stress.html"
 
 
 def _say(console: Console, text: str) -> None:
