@@ -25,6 +25,8 @@ from auditkit.bench.annotate import (
 from auditkit.bench.asking import Reply, replies
 from auditkit.bench.criteria import CRITERIA, MAX_TOKENS, question
 from auditkit.bench.engines import Job
+from auditkit.bench.evolve import HOWS, evolve_question
+from auditkit.bench.evolve import MAX_TOKENS as EVOLVE_TOKENS
 from auditkit.bench.parts import read_part, total_counts, write_part
 from auditkit.bench.pipeline import Pipeline
 from auditkit.bench.record import AnnotationPass
@@ -35,6 +37,7 @@ from auditkit.bench.topics import SHOWN, SHOWN_CHARS, TOPIC_TOKENS, parse_topic,
 from auditkit.bench.work import Stage
 from auditkit.errors import UsageError
 from auditkit.judging.asking import Address
+from auditkit.judging.calls import Request
 from auditkit.judging.events import Listener, Meter
 from auditkit.judging.forecast import Forecast, Line
 from auditkit.judging.prices import estimate, table
@@ -45,7 +48,7 @@ from auditkit.judging.spending import Spending
 from auditkit.judging.store import Store
 from auditkit.text import count_tokens
 
-__all__ = ["Annotated", "Asking", "annotated", "forecast_of", "named"]
+__all__ = ["Annotated", "Asking", "annotated", "annotation_pass", "forecast_of", "named"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 _COMPARED: Final = 20_000
@@ -77,7 +80,7 @@ class Asking:
     @property
     def addresses(self) -> list[Address]:
         """Every model that is asked."""
-        asked = (self.settings.first, self.settings.second, self.settings.namer)
+        asked = (self.settings.first, self.settings.second, self.settings.namer, self.settings.evolver)
         return [Address(one.model, one.base_url) for one in asked if one is not None and one.model]
 
     @property
@@ -151,7 +154,7 @@ class Annotated:
     agreement: tuple[Agreement, ...]
 
 
-def _pass(
+def annotation_pass(
     asking: Asking, name: str, who: Annotator, inputs: Sequence[tuple[Path, ...]], after: list[Stage]
 ) -> Annotations:
     """Annotate parts and return the annotations."""
@@ -219,7 +222,7 @@ def annotated(asking: Asking) -> Annotated:
     stage, parts = pipeline.kept
     clusters = pipeline.clustered[1].labels
     rows = np.concatenate([read_part(part, ["row"]).column("row").to_numpy() for part in parts])
-    first = _pass(asking, "08-annotate", s.first, [(part,) for part in parts], [stage])
+    first = annotation_pass(asking, "08-annotate", s.first, [(part,) for part in parts], [stage])
     scores, met, asked = _over(rows, first)
     by_model = bool(s.first.model)
     if s.second is None:
@@ -229,7 +232,7 @@ def annotated(asking: Asking) -> Annotated:
         return Annotated(good, scores, met, asked, asked & np.isnan(scores), ", ".join(first.by), (told,), agreed)
     through = qualifying(scores, clusters, s.first_prompt, s.first_cluster)
     left = _left(asking, rows[through], parts, stage)
-    second = _pass(asking, "10-annotate-second", s.second, [*zip(parts, left[1], strict=True)], [left[0]])
+    second = annotation_pass(asking, "10-annotate-second", s.second, [*zip(parts, left[1], strict=True)], [left[0]])
     final, met2, asked2 = _over(rows, second)
     good = qualifying(final, clusters, *s.thresholds)
     both = asked2 & ~np.isnan(final) & ~np.isnan(scores)
@@ -328,8 +331,13 @@ async def _replied(questions: Any, asker: Any, address: Address) -> Any:
 # --- the bill -------------------------------------------------------------------------------------------------------
 
 
-def forecast_of(asking: Asking) -> Forecast:
-    """Count what is still to be asked: calls, tokens, dollars."""
+def forecast_of(asking: Asking, sources: Sequence[str] = ()) -> Forecast:
+    """Count what is still to be asked: calls, tokens, dollars.
+
+    Args:
+        asking: The build.
+        sources: Texts of the prompts of which some may be evolved.
+    """
     s = asking.settings
     asking.check()
     jobs = [Job((part,), asking.pipeline.work.folder / "none" / part.name) for part in asking.pipeline.kept[1]]
@@ -354,6 +362,14 @@ def forecast_of(asking: Asking) -> Forecast:
     if s.namer is not None and s.namer.model:
         sent = ["word " * (SHOWN * SHOWN_CHARS // 5)] * min(s.clusters, max(1, len(texts)))
         lines.append(_line("names of clusters (at most)", s.namer, sent, TOPIC_TOKENS, 0)[0])
+    if s.evolver is not None and s.evolve:
+        sent = [_question_text(evolve_question(text, s.evolver.model, how)) for text in sources for how in HOWS]
+        most = (sent * (1 + 2 * s.evolve // max(len(sent), 1)))[: 2 * s.evolve]
+        lines.append(_line("evolved prompts (at most)", s.evolver, most, EVOLVE_TOKENS, 0)[0])
+        for what, who in (("annotations of evolved prompts (at most)", s.first), ("… second pass (at most)", s.second)):
+            if who is not None and who.model:
+                asked = [_sent(text, who.model) for text in sources][: 2 * s.evolve]
+                lines.append(_line(what, who, asked, MAX_TOKENS, 0)[0])
     if s.embedding.startswith("openai/"):
         lines.append(_line("embeddings", Annotator(s.embedding, s.embedding_url), texts, 0, 0)[0])
     prices = table()
@@ -361,7 +377,11 @@ def forecast_of(asking: Asking) -> Forecast:
 
 
 def _sent(text: str, model: str) -> str:
-    return "\n".join(message.content for message in question(text, model).messages)
+    return _question_text(question(text, model))
+
+
+def _question_text(request: Request) -> str:
+    return "\n".join(message.content for message in request.messages)
 
 
 def _line(what: str, who: Annotator, sent: Sequence[str], out: int, stored: int) -> tuple[Line, bool]:

@@ -185,7 +185,8 @@ def keep(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> None:
     Args:
         inputs: The ingested part, and the file of duplicates.
         output: The part to write: rows that stay, with ``copies``; ``….dropped`` beside it: the others.
-        args: ``near``; ``index``: path of the index of `save_index`, "" for none.
+        args: ``near``; ``index``: path of the index of `save_index`, "" for none; ``earlier``: how many of its first
+            items are of earlier versions of the benchmark.
     """
     import pyarrow as pa
 
@@ -216,7 +217,8 @@ def keep(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> None:
         texts = [text_of(turns) for turns in table.column("turns").take(left).to_pylist()]
         for i, match in zip(left.tolist(), index.matches(texts, args["near"]), strict=True):
             if match is not None:
-                reasons[i] = f"contaminated_{match.test}"
+                side = "earlier" if match.item < args.get("earlier", 0) else "contaminated"
+                reasons[i] = f"{side}_{match.test}"
                 against[i], value[i] = index.names[match.item], match.value
     stays = np.array([not reason for reason in reasons], dtype=bool)
     counts: dict[str, int] = {"rows": len(rows)}

@@ -22,7 +22,7 @@ from auditkit.bench.parts import read_part, total_counts, write_part
 from auditkit.bench.reading import expanded, parts_of, raws_of, read_file
 from auditkit.bench.settings import BuildSettings
 from auditkit.bench.signatures import sign
-from auditkit.bench.work import Stage, Work
+from auditkit.bench.work import Stage, Work, digest
 
 __all__ = ["Pipeline", "Progress", "no_progress"]
 
@@ -46,6 +46,7 @@ class Pipeline:
         settings: The build's settings.
         engine: Where parts are made.
         progress: Told how far it is.
+        earlier: Name and turns of every prompt of earlier versions: none of them is drawn again.
     """
 
     work: Work
@@ -53,6 +54,7 @@ class Pipeline:
     settings: BuildSettings
     engine: Engine
     progress: Progress = no_progress
+    earlier: Sequence[tuple[str, tuple[str, ...]]] = ()
     counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -135,30 +137,43 @@ class Pipeline:
             self.progress("duplicates", 0, 1)
             _write_duplicates(found, signatures, s.near, stage.folder)
         self.work.finish(stage, {})
-        index, indexed = self._index()
-        args = {"near": s.near, "index": str(index) if index else ""}
+        index, indexed = self.index
+        args = {"near": s.near, "index": str(index) if index else "", "earlier": self.earlier_items}
         last = self.work.begin("05-keep", {"near": s.near}, [stage, *([indexed] if indexed else [])])
         jobs = [Job((a, found), b, args) for a, b in zip(parts, self._beside(last, parts), strict=True)]
         return last, self.mapped(last, keep, jobs)
 
-    def _index(self) -> tuple[Path | None, Stage | None]:
-        """Return the index of the prompts to keep clear of, and its stage; None where none are named."""
-        if not self.settings.against:
+    @cached_property
+    def _earlier_texts(self) -> list[tuple[str, str]]:
+        return [(name, text) for name, turns in self.earlier for text in _told(turns)]
+
+    @property
+    def earlier_items(self) -> int:
+        """How many of the first items of the index are of earlier versions."""
+        return len(self._earlier_texts)
+
+    @cached_property
+    def index(self) -> tuple[Path | None, Stage | None]:
+        """The index of the prompts to keep clear of, and its stage; None where there are none."""
+        if not self.settings.against and not self.earlier:
             return None, None
         files = expanded([Path(path) for path in self.settings.against])
         hashes = [self.work.fingerprint(path) for path in files]
-        stage = self.work.begin("04-index", {"files": [[p.name, h] for p, h in zip(files, hashes, strict=True)]})
+        told = {"files": [[p.name, h] for p, h in zip(files, hashes, strict=True)]}
+        if self.earlier:
+            told["earlier"] = [[digest(self._earlier_texts)]]
+        stage = self.work.begin("04-index", told)
         path = stage.folder / _WHOLE
         if not (path.exists() and path.with_suffix(".grams").exists()):
             self.progress("index", 0, 1)
-            texts, names = [], []
+            names = [name for name, _ in self._earlier_texts]
+            texts = [text for _, text in self._earlier_texts]
             for file in files:
                 for where, raw in raws_of(file, "all"):
                     if not raw.reason:
-                        # Each turn too: a pool of first turns is compared with first turns.
-                        told = list(dict.fromkeys([text_of(raw.turns), *raw.turns]))
-                        texts += told
-                        names += [f"{file.parent.name}/{file.name}: {where}"] * len(told)
+                        said = _told(raw.turns)
+                        texts += said
+                        names += [f"{file.parent.name}/{file.name}: {where}"] * len(said)
             save_index(path, index_of(texts, names))
         return path, self.work.finish(stage, {})
 
@@ -219,6 +234,11 @@ class Pipeline:
             said = read_part(part, ["turns"]).column("turns")
             if len(said):
                 yield [text_of(turns) for turns in said.to_pylist()]
+
+
+def _told(turns: Sequence[str]) -> list[str]:
+    """Return the texts to look for: the whole, and each turn, because a pool of first turns is compared with those."""
+    return list(dict.fromkeys([text_of(turns), *turns]))
 
 
 def _clear(folder: Path, wanted: set[str]) -> None:

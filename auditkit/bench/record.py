@@ -10,8 +10,8 @@ from typing import Any, Final
 from auditkit.bench.agreement import Agreement
 
 __all__ = [
-    "SCHEMA", "AnnotationPass", "Chosen", "ClusterRow", "CriterionRow", "Datasheet", "FunnelRow", "LanguageRow", "Reason",
-    "to_json",
+    "SCHEMA", "AnnotationPass", "Chosen", "ClusterRow", "CriterionRow", "Datasheet", "Evolution", "FunnelRow",
+    "LanguageRow", "Lineage", "LinkError", "Reason", "Refresh", "StratumRow", "to_json",
 ]  # fmt: skip
 
 SCHEMA: Final = "auditkit.datasheet/1"
@@ -100,6 +100,9 @@ class Chosen:
         uid: First 16 hex digits of the SHA-256 of its text.
         why: One sentence.
         origin: File and place that it is from, with its own id there.
+        kind: ``new``, ``anchor`` (kept from the version before) or ``evolved``.
+        first_version: The version that it came with.
+        evolved_from: The prompt that it was evolved from, "" for none.
     """
 
     uid: str
@@ -119,6 +122,103 @@ class Chosen:
     origin_id: str
     redactions: int
     why: str
+    kind: str = "new"
+    first_version: str = ""
+    evolved_from: str = ""
+
+
+@dataclass(frozen=True)
+class StratumRow:
+    """A language and category of the version before: its prompts, those that were fit to stay, the anchors."""
+
+    language: str
+    category: str
+    earlier: int
+    fit: int
+    anchors: int
+
+
+@dataclass(frozen=True)
+class LinkError:
+    """The standard error that the link of the two versions is expected to have with so many new models."""
+
+    models: int
+    se: float
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """An evolved prompt: from which, how, and the signal of its source with the models behind it."""
+
+    id: str
+    source: str
+    how: str
+    best_minus_worst: float
+    models: int
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """What came of having a model evolve the most informative prompts.
+
+    Attributes:
+        by: The model.
+        wanted, sources: Prompts asked for; prompts that they were to be evolved from.
+        funnel: From the questions that were put to the prompts that are in.
+        calls, tokens_in, tokens_out, dollars, unpriced: What the calls behind it took, whenever they were made.
+        lineage: Of each prompt that is in.
+    """
+
+    by: str
+    wanted: int
+    sources: int
+    funnel: tuple[FunnelRow, ...]
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    dollars: float
+    unpriced: int
+    lineage: tuple[Lineage, ...]
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """How a version follows the one before.
+
+    Attributes:
+        name, version, manifest: Of the version before; SHA-256 of its manifest.
+        chain: Version and manifest of every version, the oldest first.
+        earlier, anchors: Prompts of the version before, and those of them that stay.
+        strata: Where they are.
+        retired: Prompts of the version before that do not stay, by reason.
+        retired_before: Prompts that had been retired earlier.
+        judgments: Files of past judgments.
+        models, judged, measured: Models in them; prompts judged at all, and by enough models to say what they are worth.
+        discrimination: Mean discrimination of these, and the spread between them that is not noise.
+        anchor_gap: Mean outcome on the anchors less that on all judged prompts, in the unit of the outcomes.
+        unit: ``percent`` (win rates) or ``rating``.
+        link_error: Expected; empty where past judgments are too few.
+        evolution: None where none was asked for.
+    """
+
+    name: str
+    version: str
+    manifest: str
+    chain: tuple[dict[str, str], ...]
+    earlier: int
+    anchors: int
+    strata: tuple[StratumRow, ...]
+    retired: tuple[Reason, ...]
+    retired_before: int
+    judgments: tuple[dict[str, str], ...]
+    models: int
+    judged: int
+    measured: int
+    discrimination: tuple[float, float] | None
+    anchor_gap: float | None
+    unit: str
+    link_error: tuple[LinkError, ...]
+    evolution: Evolution | None
 
 
 @dataclass(frozen=True)
@@ -150,6 +250,7 @@ class Datasheet:
     licences: tuple[Reason, ...]
     sources: tuple[Reason, ...]
     notes: tuple[str, ...]
+    refresh: Refresh | None = None
     schema: str = SCHEMA
 
 

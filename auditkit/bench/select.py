@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-__all__ = ["OUTLIER", "Choice", "choose", "cluster_means", "qualifying"]
+__all__ = ["OUTLIER", "Choice", "choose", "cluster_means", "qualifying", "shares"]
 
 OUTLIER: Final = -1
 """The cluster of prompts that are in none: they are never drawn."""
@@ -67,17 +67,17 @@ class Choice:
     strata: dict[tuple[str, str], tuple[int, int]]
 
 
-def _shares(sizes: Sequence[int], wanted: int) -> list[int]:
+def shares(sizes: Sequence[int], wanted: int) -> list[int]:
     """Split `wanted` in proportion to `sizes`, none above its size (largest remainders, the larger stratum first)."""
     total = sum(sizes)
     if wanted >= total:
         return list(sizes)
     exact = [wanted * size / total for size in sizes]
-    shares = [int(x) for x in exact]
-    by_rest = sorted(range(len(sizes)), key=lambda i: (shares[i] - exact[i], -sizes[i], i))
-    for i in by_rest[: wanted - sum(shares)]:
-        shares[i] += 1
-    return shares
+    found = [int(x) for x in exact]
+    by_rest = sorted(range(len(sizes)), key=lambda i: (found[i] - exact[i], -sizes[i], i))
+    for i in by_rest[: wanted - sum(found)]:
+        found[i] += 1
+    return found
 
 
 def choose(
@@ -115,8 +115,8 @@ def choose(
         for c in pool:
             groups.setdefault(home[c], []).append(c)
         names = sorted(groups)
-        shares = _shares([len(groups[name]) for name in names], wanted - len(drawn)) if names else []
-        for name, share in zip(names, shares, strict=True):
+        counts = shares([len(groups[name]) for name in names], wanted - len(drawn)) if names else []
+        for name, share in zip(names, counts, strict=True):
             picked = [groups[name][k] for k in sorted(rng.permutation(len(groups[name]))[:share].tolist())]
             drawn += picked
             before = found.get(name, (0, 0))

@@ -28,6 +28,7 @@ from auditkit.bench.record import (
     FunnelRow,
     LanguageRow,
     Reason,
+    Refresh,
 )
 from auditkit.bench.redact import KINDS
 from auditkit.bench.select import Choice, cluster_means
@@ -148,6 +149,9 @@ def _funnel(pipeline: Pipeline, done: Annotated, became: Any, drawn: int) -> tup
         FunnelRow("ingested", ingested["kept"], _reasons(ingested)),
         FunnelRow("unique", unique, _reasons(doubles)),
     ]
+    earlier = {f"earlier_{test}": kept[f"earlier_{test}"] for test in TESTS}
+    if pipeline.earlier:
+        rows.append(FunnelRow("in no earlier version", unique - sum(earlier.values()), _reasons(earlier)))
     if pipeline.settings.against:
         rows.append(FunnelRow("uncontaminated", kept["kept"], _reasons(shared)))
     left = kept["kept"]
@@ -175,9 +179,9 @@ def _notes(pipeline: Pipeline, done: Annotated, drawn: int, choice: Choice) -> t
             if "rules/1" in done.by
             else "Criteria are recorded annotations; prompts without one do not qualify."
         )
-    if drawn < s.clusters * s.per_cluster:
+    if drawn < s.size:
         notes.append(
-            f"{s.clusters * s.per_cluster} prompts were asked for and {drawn} are here: {choice.clusters} clusters hold "
+            f"{s.size} prompts were asked for and {drawn} are here: {choice.clusters} clusters hold "
             f"prompts that qualify, {choice.full} of them {s.per_cluster} or more."
         )
     if s.embedding == "hashed":
@@ -210,8 +214,10 @@ def datasheet(
     chosen: Sequence[Chosen],
     names: Mapping[int, str],
     became: Any,
+    refresh: Refresh | None = None,
+    notes: Sequence[str] = (),
 ) -> Datasheet:
-    """Return the record of a build."""
+    """Return the record of a build; of a version that follows another, `chosen` holds more than what was drawn."""
     s = pipeline.settings
     labels = pipeline.clustered[1]
     drawn = np.zeros(len(pool.rows), dtype=bool)
@@ -230,14 +236,17 @@ def datasheet(
     redactions = {kind: pipeline.counts["01-ingest"][f"redacted.{kind}"] for kind in (*KINDS, "SECRET")}
     told = {k: v for k, v in asdict(s).items() if k not in ("workers", "concurrency", "max_cost", "store", "engine")}
     told["against"] = [Path(path).name for path in s.against]
+    told["judgments"] = [Path(path).name for path in s.judgments]
+    told["since"] = Path(s.since).name if s.since else ""
+    told["anchors"] = s.overlap if s.since else None
     told["recorded"] = [Path(path).name for path in s.recorded]
     told |= {"prompt_score": s.thresholds[0], "cluster_score": s.thresholds[1]}
     rows = [total_counts(parts)["rows"] for parts in pipeline.read[1]]
     return Datasheet(
-        s.name, s.version, version("judge-auditkit"), len(chosen), s.clusters * s.per_cluster, digest_of(chosen), told,
+        s.name, s.version, version("judge-auditkit"), len(chosen), s.size, digest_of(chosen), told,
         tuple({"file": p.name, "sha256": h, "rows": n} for (p, h), n in zip(pipeline.files, rows, strict=True)),
         tuple({"file": p.name, "sha256": pipeline.work.fingerprint(p)} for p in against),
-        _funnel(pipeline, done, became, len(chosen)), done.passes, done.agreement,
+        _funnel(pipeline, done, became, len(choice.chosen)), done.passes, done.agreement,
         tuple(LanguageRow(x, n, good[x], took[x]) for x, n in sorted(kept.items(), key=lambda x: (-x[1], x[0]))),
         tuple(
             CriterionRow(
@@ -256,7 +265,7 @@ def datasheet(
         len(means), labels.method, labels.outliers, int((labels.labels < 0).sum()), s.embedding,
         _reasons({f"{test}": pipeline.counts["05-keep"][f"contaminated_{test}"] for test in TESTS}), _reasons(redactions),
         _tally([one.licence for one in chosen], "not stated"), _tally([one.source for one in chosen], "not stated"),
-        _notes(pipeline, done, len(chosen), choice),
+        (*_notes(pipeline, done, len(chosen), choice), *notes), refresh,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from auditkit.cli import options
 __all__ = ["command"]
 
 _DIR = click.Path(path_type=Path, file_okay=False)
+_DIR_EXISTS = click.Path(path_type=Path, exists=True, file_okay=False)
 _PATH = click.Path(exists=True)
 
 
@@ -20,7 +21,18 @@ _PATH = click.Path(exists=True)
 @click.option("--out", type=_DIR, required=True, help="The benchmark's folder.")
 @click.option("--work", type=_DIR, help="The work folder, from which a build goes on.  [default: OUT.work]")
 @click.option("--name", help="The benchmark's name.  [default: OUT's name]")
-@click.option("--version", "version", default="1", show_default=True, help="The benchmark's version.")
+@click.option("--version", "version", default="", help="The benchmark's version.  [default: 1; after --since the next]")
+@click.option("--since", type=_DIR_EXISTS, help="Folder of the version that this one follows.")
+@click.option(
+    "--judgments", multiple=True, type=_PATH, help="Recording of judgments on that version; several may be given."
+)
+@click.option("--anchors", type=click.IntRange(0), help="Prompts of it that stay.  [default: a fifth, at least 30]")
+@click.option(
+    "--max-age", type=click.IntRange(0), default=0, help="Versions a prompt may be in.  [default: any number]"
+)
+@click.option("--evolver", metavar="CLIENT/MODEL", help="Model that evolves its most informative prompts.")
+@click.option("--evolver-url", default="", metavar="URL", help="Its address.")
+@click.option("--evolve", type=click.IntRange(0), help="Evolved prompts to add.  [default: a tenth with --evolver]")
 @click.option("--clusters", type=click.IntRange(1), default=250, show_default=True, help="Clusters to draw from.")
 @click.option("--per-cluster", type=click.IntRange(1), default=2, show_default=True, help="Prompts of each.")
 @click.option("--turns", type=click.Choice(["first", "all"]), default="first", show_default=True, help="User turns.")
@@ -67,6 +79,7 @@ def command(
     out: Path,
     work: Path | None,
     name: str | None,
+    since: Path | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -77,20 +90,24 @@ def command(
     Conversations of LMSYS-Chat-1M, WildChat and Chatbot Arena are read as they are. Without --annotator no model, key
     or network is used. A build that was stopped goes on with the same command and pays for nothing twice.
 
+    With --since the benchmark is the next version of an earlier one: some of its prompts stay as anchors, which link the
+    scores of both, the others are retired, each with its reason, and none of them ever comes back.
+
     \b
-    Example:
+    Examples:
       auditkit build pool.jsonl --out bench --clusters 50
+      auditkit build new.jsonl --out bench-2 --since bench --judgments runs/june
     """
     from auditkit.build import build, build_forecast
     from auditkit.cli import building, running
     from auditkit.cli.progress import showing
 
-    settings = building.settings_of(name or out.name, given)
+    settings = building.settings_of(name or building.name_of(out, since), since, given)
     with showing(quiet) as progress:
         if dry_run:
             forecast = build_forecast(*prompts, out=out, settings=settings, work=work, progress=progress)
         else:
-            with running.following(quiet or not settings.first.model) as listener:
+            with running.following(quiet or not (settings.first.model or settings.evolver)) as listener:
                 result = build(
                     *prompts, out=out, settings=settings, work=work, progress=progress, listener=listener
                 )  # fmt: skip

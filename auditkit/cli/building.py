@@ -11,20 +11,36 @@ import click
 from auditkit.errors import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditkit.bench.record import Reason, Refresh
     from auditkit.bench.settings import BuildSettings
     from auditkit.build import BuildResult
 
-__all__ = ["settings_of", "show"]
+__all__ = ["name_of", "settings_of", "show"]
 
 
-def settings_of(name: str, given: dict[str, Any]) -> BuildSettings:
+def name_of(out: Path, since: Path | None) -> str:
+    """Return the name of a benchmark that was given none: that of the version before, or of its folder."""
+    from auditkit.bench.refresh import read_release
+
+    return out.name if since is None else read_release(since).name
+
+
+def settings_of(name: str, since: Path | None, given: dict[str, Any]) -> BuildSettings:
     """Return the settings that the options of `auditkit build` ask for."""
     from auditkit.bench.settings import Annotator, BuildSettings
 
     url = given.pop("annotator_url")
     annotator, second, second_url, namer = (given.pop(key) for key in ("annotator", "second", "second_url", "namer"))
+    evolver, evolver_url, evolve = (given.pop(key) for key in ("evolver", "evolver_url", "evolve"))
+    if evolve is None:
+        evolve = given["clusters"] * given["per_cluster"] // 10 if evolver else 0
     told = {
         **given,
+        "since": str(since) if since else "",
+        "evolver": Annotator(evolver, evolver_url) if evolver else None,
+        "evolve": evolve,
         "redact": not given.pop("no_redact"),
         "recorded": given.pop("annotations"),
         "first": Annotator(annotator or "", url if annotator else ""),
@@ -51,6 +67,8 @@ def show(result: BuildResult, *, as_json: bool, quiet: bool) -> None:
     for row in sheet.funnel:
         why = ", ".join(f"{r.prompts} {r.reason.replace('_', ' ')}" for r in row.reasons)
         click.echo(f"{row.left:>9}  {row.step}{f'   (out: {why})' if why else ''}")
+    if sheet.refresh is not None:
+        _show_refresh(sheet.refresh, sheet.prompts)
     for pair in sheet.agreement:
         kappa = "undefined" if pair.score_kappa is None else f"{pair.score_kappa:.2f}"
         interval = "" if pair.score_kappa_ci is None else " [{:.2f}, {:.2f}]".format(*pair.score_kappa_ci)
@@ -63,3 +81,23 @@ def show(result: BuildResult, *, as_json: bool, quiet: bool) -> None:
         return
     for note in sheet.notes:
         click.echo(f"auditkit: {note}", err=True)
+
+
+def _show_refresh(refresh: Refresh, prompts: int) -> None:
+    def listed(reasons: tuple[Reason, ...]) -> str:
+        return ", ".join(f"{r.prompts} {r.reason.replace('_', ' ')}" for r in reasons) or "none"
+
+    click.echo(f"follows version {printable(refresh.version, 40)} (manifest {refresh.manifest[:16]}…)")
+    click.echo(
+        f"{refresh.anchors:>9}  anchors of {refresh.earlier} prompts; they are {refresh.anchors / prompts:.0%} of this version"
+    )
+    click.echo(f"{sum(r.prompts for r in refresh.retired):>9}  retired   ({listed(refresh.retired)})")
+    if refresh.evolution is not None:
+        one = refresh.evolution
+        left = listed(tuple(r for row in one.funnel for r in row.reasons))
+        click.echo(
+            f"{len(one.lineage):>9}  evolved by {printable(one.by, 60)} of {one.funnel[0].left} asked for   (out: {left})"
+        )
+    if refresh.link_error:
+        errors = ", ".join(f"{one.se:.1f} with {one.models}" for one in refresh.link_error)
+        click.echo(f"expected standard error of the link, {refresh.unit}, by new models: {errors}")

@@ -30,6 +30,7 @@ _NAMES: Final = {
     "attacks": "attacks",
     "annotations": "annotate",
     "topics": "topics",
+    "evolved prompts": "evolve",
 }
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 __all__ = ["Listener", "Meter", "Snapshot", "Stage"]
 
-Stage = Literal["answers", "games", "attacks", "annotations", "topics"]
+Stage = Literal["answers", "games", "attacks", "annotations", "topics", "evolved prompts"]
 
 _WINDOW = 30.0
 
@@ -20,7 +20,8 @@ class Snapshot:
     """How far a stage is.
 
     Attributes:
-        stage: ``answers``, ``games`` or ``attacks``; of a build, ``annotations`` or ``topics``.
+        stage: ``answers``, ``games`` or ``attacks``; of a build, ``annotations``, ``topics`` or ``evolved
+            prompts``.
         done: Finished, those found in the store included.
         total: All of them.
         calls: Calls that came back in this start of the run.

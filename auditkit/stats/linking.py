@@ -262,7 +262,7 @@ def expected_link_se(outcomes: ArrayLike, anchors: int, prompts: int, models: in
 
     ``SE^2 = 2 (1-f) d^2 / n + (1-f)^2 e^2 (1/M1 + 1/M2) / k`` with f = k/n the share of anchors: d is the standard
     deviation over prompts of the mean outcome (less its own noise), e that of what a model's outcome on a prompt
-    differs from the sum of both, M1 the models of `outcomes`, M2 other `models` on the next version. It takes new
+    differs from the sum of both, M1 the models that a prompt has outcomes of, M2 other `models` on the next version. It takes new
     prompts for as different from one another as the old ones are.
 
     Args:
@@ -285,8 +285,9 @@ def expected_link_se(outcomes: ArrayLike, anchors: int, prompts: int, models: in
     noise = float((left**2).sum() / max(found.sum() - len(x) - x.shape[1] + 1, 1))
     spread = max(float(mean.var(ddof=1)) - noise * float((1.0 / found.sum(axis=1)).mean()), 0.0)
     f = anchors / prompts
+    own = float(found.sum(axis=1).mean())
     variance = 2.0 * (1.0 - f) * spread / prompts
-    variance += (1.0 - f) ** 2 * noise * (1.0 / x.shape[1] + 1.0 / max(models, 1)) / anchors
+    variance += (1.0 - f) ** 2 * noise * (1.0 / own + 1.0 / max(models, 1)) / anchors
     # Models of their own on the prompts that are not anchors: their outcomes are noise, too.
-    variance += (1.0 - f) * noise * (1.0 / x.shape[1] + 1.0 / max(models, 1)) / prompts
+    variance += (1.0 - f) * noise * (1.0 / own + 1.0 / max(models, 1)) / prompts
     return math.sqrt(variance)

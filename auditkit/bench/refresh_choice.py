@@ -1,0 +1,242 @@
+"""Which prompts of the version before stay as anchors, and why the others are retired.
+
+A prompt is not fit to stay if it leaked, if a prompt of the new pool says the same in other words, if it has been in too
+many versions, or if past judgments say that it does not separate models. Of those that are fit, the anchors are drawn
+in the proportions of language and category, from as many clusters as possible, those first that separate models best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditkit.bench.compare import compare
+from auditkit.bench.parts import read_part
+from auditkit.bench.record import StratumRow
+from auditkit.bench.refresh import Release, Retired, is_inside
+from auditkit.bench.select import shares
+from auditkit.errors import UsageError, printable
+from auditkit.stats.informative import (
+    FEWEST_TO_DISCRIMINATE,
+    Shrunk,
+    best_minus_worst,
+    shrunk_discrimination,
+    silent_prompts,
+)
+
+__all__ = ["Decision", "Past", "Worth", "decide", "duplicated", "leaked", "worth_of"]
+
+Array = NDArray[np.float64]
+#: Outcomes that differ by at most this share of their whole range do not tell models apart.
+_SILENT: Final = 0.01
+
+
+@dataclass(frozen=True)
+class Past:
+    """Past judgments on a release.
+
+    Attributes:
+        outcomes: (n, M) mean outcome by prompt of the release and model; NaN: none.
+        unit: ``percent`` (win rates) or ``rating``.
+        inputs: File and SHA-256 of what was read.
+        answers: Recorded answers, by the number of the prompt.
+    """
+
+    outcomes: Array
+    unit: str = "percent"
+    inputs: tuple[dict[str, str], ...] = ()
+    answers: Mapping[int, Sequence[str]] = field(default_factory=dict)
+
+    @classmethod
+    def none(cls, prompts: int) -> Past:
+        """Return the past of a release that nobody was judged on."""
+        return cls(np.full((prompts, 0), np.nan))
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What past judgments say of each prompt.
+
+    Attributes:
+        shrunk: Its discrimination.
+        gap: The best outcome less the worst; NaN: not measured.
+        uninformative: Does not separate models: no two models differ on it, or its shrunk discrimination is not
+            above 0. Never where fewer than five models were judged on it.
+        silent: No two models differ on it.
+    """
+
+    shrunk: Shrunk
+    gap: Array
+    uninformative: NDArray[np.bool_]
+    silent: NDArray[np.bool_]
+
+
+def worth_of(past: Past) -> Worth:
+    """Return what past judgments say of each prompt."""
+    x = past.outcomes
+    if not x.shape[1]:
+        nothing, none = np.full(len(x), np.nan), np.zeros(len(x), dtype=bool)
+        count = np.zeros(len(x), dtype=np.int64)
+        return Worth(Shrunk(nothing, nothing, nothing, count, np.nan, np.nan), nothing, none, none)
+    found = shrunk_discrimination(x)
+    enough = found.models >= FEWEST_TO_DISCRIMINATE
+    known = x[np.isfinite(x)]
+    silent = silent_prompts(x, _SILENT * float(known.max() - known.min()) if known.size else 0.0) & enough
+    with np.errstate(invalid="ignore"):
+        turned = found.shrunk <= 0.0
+    return Worth(found, best_minus_worst(x), enough & (silent | turned), silent)
+
+
+def leaked(release: Release, against: Sequence[str], near: float) -> dict[int, str]:
+    """Return the prompts of a release that stand in the benchmarks and training prompts named, with where.
+
+    Raises:
+        InputError: A file that cannot be read, or holds no prompt.
+        UsageError: The release itself is among them.
+    """
+    found: dict[int, str] = {}
+    for name in against:
+        path = Path(name)
+        if is_inside(path, release.folder):
+            raise UsageError(
+                f"--against {printable(path)} is the earlier version itself: --since already keeps clear of its prompts"
+            )
+        for hit in compare(release.folder / "question.jsonl", path, near=near).hits:
+            number = int(hit.place.rpartition(" ")[2]) - 1
+            found.setdefault(number, f"found in {path.name}, {hit.found} ({hit.test}, {hit.value:.2f})")
+    return found
+
+
+def duplicated(release: Release, kept: Sequence[Path], new: Sequence[int]) -> dict[int, str]:
+    """Return the prompts of a release that the pool holds in other words, in files that the release was not drawn from.
+
+    Such a prompt goes around: its outcome may move for that reason, so that it is no anchor; and the one of the pool
+    is known by the one of the release, so that it is not new.
+
+    Args:
+        release: The version before.
+        kept: Parts of `auditkit.bench.overlap.keep`, with what was left out beside them.
+        new: Numbers of the files that the release was not drawn from.
+    """
+    number_of = {prompt.uid: k for k, prompt in enumerate(release.prompts)}
+    found: dict[int, str] = {}
+    for part in kept:
+        table = read_part(part.with_suffix(".dropped"), ["row", "reason", "against", "place", "value"])
+        for row in table.to_pylist():
+            number = number_of.get(row["against"].rpartition(": ")[2])
+            if row["reason"] == "earlier_near" and number is not None and row["row"] >> 40 in new:
+                found.setdefault(number, f"in the new pool in other words: {row['place']} ({row['value']:.2f})")
+    return found
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of the prompts of a release.
+
+    Attributes:
+        anchors: Numbers of those that stay, ascending.
+        fit: Those that might have stayed.
+        retired: The others.
+        strata: For the datasheet.
+    """
+
+    anchors: tuple[int, ...]
+    fit: NDArray[np.bool_]
+    retired: tuple[Retired, ...]
+    strata: tuple[StratumRow, ...]
+
+
+def decide(
+    release: Release,
+    worth: Worth,
+    leaks: Mapping[int, str],
+    doubles: Mapping[int, str],
+    *,
+    version: str,
+    wanted: int,
+    max_age: int,
+    seed: int,
+) -> Decision:
+    """Choose the anchors and say why every other prompt is retired; the first reason that holds counts.
+
+    Args:
+        release: The version before.
+        worth: What past judgments say of its prompts.
+        leaks, doubles: Prompts that leaked, and that the new pool holds in other words, with where.
+        version: The new version.
+        wanted: Anchors; fewer are drawn where fewer are fit.
+        max_age: Versions that a prompt may be in; 0: any number.
+        seed: Of the draw among equals.
+    """
+    versions = release.versions
+    reasons: list[tuple[str, str]] = []
+    for k, prompt in enumerate(release.prompts):
+        born = prompt.first_version
+        age = len(versions) - (versions.index(born) if born in versions else len(versions) - 1)
+        if k in leaks:
+            reasons.append(("leaked", leaks[k]))
+        elif k in doubles:
+            reasons.append(("duplicate_of_new", doubles[k]))
+        elif max_age and age >= max_age:
+            reasons.append(("too_old", f"in {age} versions, since {born}; {max_age} are allowed"))
+        elif worth.uninformative[k]:
+            reasons.append(("uninformative", _why(worth, k)))
+        else:
+            reasons.append(("", ""))
+    fit = np.array([not reason for reason, _ in reasons], dtype=bool)
+    anchors, strata = _drawn(release, worth, fit, wanted, seed)
+    inside = set(anchors)
+    retired = tuple(
+        Retired(
+            prompt.uid, prompt.turns, prompt.category, prompt.language, prompt.cluster, prompt.first_version, version,
+            reason or "rotated", detail or "made room for new prompts", int(worth.shrunk.models[k]),
+            _finite(worth.shrunk.shrunk[k]), _finite(worth.gap[k]),
+        )
+        for k, (prompt, (reason, detail)) in enumerate(zip(release.prompts, reasons, strict=True))
+        if k not in inside
+    )  # fmt: skip
+    return Decision(anchors, fit, retired, strata)
+
+
+def _why(worth: Worth, k: int) -> str:
+    n = int(worth.shrunk.models[k])
+    if worth.silent[k]:
+        return f"no two of {n} models differ on it"
+    return f"orders {n} models no better than chance (shrunk discrimination {worth.shrunk.shrunk[k]:.2f})"
+
+
+def _finite(value: Any) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _drawn(
+    release: Release, worth: Worth, fit: NDArray[np.bool_], wanted: int, seed: int
+) -> tuple[tuple[int, ...], tuple[StratumRow, ...]]:
+    """Draw the anchors: strata in proportion, then one prompt of each cluster before a second of any."""
+    rng = np.random.default_rng(seed)
+    tie = rng.permutation(len(fit))
+    # A prompt that was not measured is worth what prompts are worth on average.
+    value = np.where(np.isfinite(worth.shrunk.shrunk), worth.shrunk.shrunk, np.nan_to_num(worth.shrunk.mean))
+    groups: dict[tuple[str, str], list[int]] = {}
+    for k, prompt in enumerate(release.prompts):
+        groups.setdefault((prompt.language, prompt.category), []).append(k)
+    names = sorted(groups)
+    counts = shares([int(fit[groups[name]].sum()) for name in names], wanted)
+    anchors: list[int] = []
+    rows = []
+    for name, count in zip(names, counts, strict=True):
+        ranked = sorted((k for k in groups[name] if fit[k]), key=lambda k: (-value[k], tie[k]))
+        seen: dict[str, int] = {}
+        order = []
+        for k in ranked:
+            cluster = release.prompts[k].cluster
+            seen[cluster] = seen.get(cluster, 0) + 1
+            order.append((seen[cluster], -value[k], tie[k], k))
+        anchors += [k for *_, k in sorted(order)[:count]]
+        rows.append(StratumRow(*name, len(groups[name]), len(ranked), count))
+    return tuple(sorted(anchors)), tuple(rows)
