@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-build test test-all lint bench lock
+.PHONY: help setup demo demo-build test test-all lint docs bench lock
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -46,6 +46,10 @@ lint: $(STAMP) ## ruff, mypy and the floors of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP) ## build the site of docs/ into out/docs; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs/mkdocs.yml
+	@echo "site: out/docs/index.html"
 
 bench: $(STAMP) ## measure the speed against peers and write docs/benchmarks.md
 	$(BIN)/python bench/run.py

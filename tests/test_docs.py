@@ -25,7 +25,9 @@ from auditkit.reports.report import Report, SubmissionReport
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(?P<kind>sh|python)(?P<mark>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(?P<kind>\w+)(?P<mark>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+#: A block that is a file of an example: written before the page's commands run.
+TITLE = re.compile(r'title="([\w./-]+)"')
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 #: Done, policy not met, too little data: what the documentation shows on purpose. 2 and 4 are faults.
 FINE = {0, 1, 3}
@@ -59,7 +61,11 @@ def _blocks() -> list[Block]:
     return found
 
 
-BLOCKS = _blocks()
+EVERY = _blocks()
+FILES = [block for block in EVERY if TITLE.fullmatch(block.mark)]
+BLOCKS = [block for block in EVERY if block.kind in ("sh", "python") and block not in FILES]
+#: Run where the published files are at hand (`shared_data`), in a folder that holds them.
+PUBLISHED = [block for block in BLOCKS if block.mark.startswith("published: ")]
 TESTED = [block for block in BLOCKS if not block.mark]
 
 
@@ -84,37 +90,66 @@ def place(tmp_path: Path, recording: Path) -> Path:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AUDITKIT")}
-    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return {**kept, "COLUMNS": "80", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def _commands(body: str) -> list[str]:
     return [line for line in body.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
 
 
+def _run(block: Block, place: Path) -> None:
+    """Run the commands of a block. They print every line of the block of kind `output` that follows; `…` is any text."""
+    printed = ""
+    for command in _commands(block.body):
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=place, env=_environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode in FINE, f"{block}: {command}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        printed += done.stdout
+    _shows(block, printed)
+
+
+def _shows(block: Block, printed: str) -> None:
+    after = EVERY[EVERY.index(block) + 1 :][:1]
+    for line in after[0].body.splitlines() if after and after[0].kind == "output" else ():
+        pattern = rf"^[ ]*{'.*'.join(map(re.escape, line.strip().split('…')))}[ ]*$"
+        assert re.search(pattern, printed, re.MULTILINE), f"{block} prints no {line!r}, but\n{printed}"
+
+
 @pytest.mark.parametrize("page", sorted({block.page for block in TESTED}), ids=lambda page: page.name)
 def test_every_command_runs(page: Path, place: Path) -> None:
     """The commands of a page, run in order in a folder that holds a recording, end as the page says."""
+    for block in FILES:
+        if block.page == page:
+            path = place / TITLE.fullmatch(block.mark)[1]  # type: ignore[index]  # FILES are those that match
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.body, encoding="utf-8")
     for block in TESTED:
         if block.page == page and block.kind == "sh":
-            for command in _commands(block.body):
-                done = subprocess.run(
-                    ["bash", "-c", command], cwd=place, env=_environment(), capture_output=True, text=True, check=False
-                )
-                assert done.returncode in FINE, f"{block}: {command}\n{done.stderr}"
-                assert "Traceback" not in done.stderr
+            _run(block, place)
+
+
+@pytest.mark.parametrize("block", PUBLISHED, ids=str)
+def test_every_command_on_published_files_runs(block: Block, tmp_path: Path, shared_data: Path) -> None:
+    """A block on a benchmark's published files runs beside them and prints what the page shows."""
+    name = block.mark.removeprefix("published: ")
+    (tmp_path / name).symlink_to(shared_data / name)
+    _run(block, tmp_path)
 
 
 @pytest.mark.parametrize("block", [b for b in TESTED if b.kind == "python"], ids=str)
 def test_every_python_example_runs(block: Block, place: Path) -> None:
-    """A Python example runs as it stands and prints something."""
+    """A Python example runs as it stands and prints something: the lines that the page shows after it."""
     done = subprocess.run([sys.executable, "-c", block.body], cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+    _shows(block, done.stdout)
 
 
 def test_untested_blocks_are_few_and_say_why() -> None:
     """A block that is not run is marked `no-test` with its reason."""
-    untested = [block for block in BLOCKS if block.mark]
+    untested = [block for block in BLOCKS if block.mark and block not in PUBLISHED]
     assert len(untested) <= MOST_UNTESTED
     for block in untested:
         assert re.fullmatch(r"no-test: \w.{10,}", block.mark), block
@@ -124,7 +159,7 @@ def test_documented_make_targets_exist() -> None:
     """Every `make target` that a page names is in the Makefile, and each target has a line of help."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
-    assert targets == {"bench", "demo", "demo-build", "help", "lint", "lock", "setup", "test", "test-all"}
+    assert targets == {"bench", "demo", "demo-build", "docs", "help", "lint", "lock", "setup", "test", "test-all"}
     named = {name for page in PAGES for name in re.findall(r"\bmake ([a-z-]+)\b(?=`|\n)", page.read_text("utf-8"))}
     assert {"demo", "test"} <= named <= targets
 
@@ -143,22 +178,36 @@ def test_links_lead_somewhere() -> None:
     assert broken == []
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
-    """A page that nobody finds might as well not exist."""
+def test_every_page_can_be_found() -> None:
+    """A page that nobody finds might as well not exist: it is linked from the README or from the home page of the site."""
     linked = set(LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    linked |= {f"docs/{target}" for target in LINK.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8"))}
     pages = {f"docs/{page.name}" for page in PAGES if page.parent.name == "docs"}
-    assert pages - {"docs/benchmarks.md"} <= linked
+    assert pages - {"docs/index.md"} <= linked
 
 
-def test_the_command_page_is_up_to_date() -> None:
-    """docs/cli.md is what docs/generate_cli.py writes, and names every command."""
-    spec = importlib.util.spec_from_file_location("generate_cli", ROOT / "docs" / "generate_cli.py")
+def _generator(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_the_schema_is_up_to_date() -> None:
+    """docs/report_schema.md is what docs/generate_schema.py writes, and names every record and field of the schema."""
+    page = (ROOT / "docs" / "report_schema.md").read_text(encoding="utf-8")
+    assert page == _generator("generate_schema").page(), "run docs/generate_schema.py"
+    for record in (Report, SubmissionReport):
+        section = page.split(f"\n## {record.__name__}\n")[1].split("\n## ")[0]
+        assert [f.name for f in fields(record) if f"| `{f.name}` |" not in section] == []
+
+
+def test_the_command_page_is_up_to_date() -> None:
+    """docs/cli.md is what docs/generate_cli.py writes, and names every command."""
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert page == module.page(), "run docs/generate_cli.py"
+    assert page == _generator("generate_cli").page(), "run docs/generate_cli.py"
     for name in main.list_commands(click.Context(main)):
         assert f"## auditkit {name}\n" in page
 
