@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from auditkit.certify import certify
 from auditkit.cli import main
 from auditkit.errors import InputError, UsageError
 from auditkit.formats import run_folder
+from auditkit.judging.known import builtin_pairs
 from auditkit.records import Battles, Settings
 from auditkit.reports.envelope import load_key, load_public_key, new_key
 from auditkit.verify import verify
@@ -80,6 +82,44 @@ def test_the_exit_code_is_that_of_the_selected_submissions(recording: Path, tmp_
     assert "certificate-null.json is of another run" in honest.stderr
     assert _run(*base, "--only", "honest", "--policy", "strict").exit_code == 3
     assert _run(*base, "--only", "nobody").exit_code == 2
+
+
+def test_a_spec_is_judged_and_attacked_first_and_the_certificate_can_be_recomputed(
+    tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One command from a spec to a certificate; made again it asks nobody and writes the same bytes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(time.time())))
+
+    def write(name: str, rows: list[dict[str, str]]) -> None:
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    known = builtin_pairs(60)
+    write("prompts.jsonl", [{"id": p.id, "prompt": p.question} for p in known])
+    write("baseline.jsonl", [{"id": p.id, "answer": p.right if i % 2 else p.wrong} for i, p in enumerate(known)])
+    write("mine.jsonl", [{"id": p.id, "answer": p.right} for p in known])
+    (tmp_path / "audit.toml").write_text(
+        '[benchmark]\npath = "prompts.jsonl"\nbaseline = "baseline.jsonl"\n[[models]]\nname = "mine"\n'
+        'answers = "mine.jsonl"\n[judge]\nuse = "arena-hard-v0.1"\nmodel = "simulated/obey?p=0.9"\n'
+    )
+    args = ("certify", "audit.toml", "--attacks", "quick", "--key", key, "--out", "out", *QUICK)
+    first = _run(*args)
+    assert first.exit_code in (0, 1), first.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    (submission,) = report["submissions"]
+    assert submission["gameability"]["points"] > 5 and submission["attacks"]
+    certificate = (tmp_path / "out" / "certificate.json").read_bytes()
+    assert _run(*args).exit_code == first.exit_code
+    assert (tmp_path / "out" / "certificate.json").read_bytes() == certificate
+    checked = _run(
+        "verify", "out/certificate.json", "--pubkey", f"{key}.pub", "--inputs", "runs/audit", "--recompute"
+    )  # fmt: skip
+    assert checked.exit_code == 0, checked.output
+
+
+def test_what_is_for_a_spec_alone_is_refused_elsewhere(recording: Path) -> None:
+    refused = _run("certify", recording, "--attacks", "quick")
+    assert refused.exit_code == 2 and "are for a spec" in refused.output
 
 
 def test_json_is_all_that_is_on_standard_output(recording: Path, tmp_path: Path) -> None:

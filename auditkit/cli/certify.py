@@ -34,6 +34,11 @@ _DEFAULT_OUT: Final = Path("auditkit-certificate")
 @click.option(
     "--key", type=_PATH, metavar="FILE", envvar="AUDITKIT_KEY", help="Sign with this private key.  [env: AUDITKIT_KEY]"
 )
+@click.option(
+    "--attacks", type=click.Choice(["none", "quick", "standard", "full"]), default="none", show_default=True,
+    help="Attack the benchmark of a spec with this suite, too.",
+)  # fmt: skip
+@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="The most that each spec may spend.")
 @options.reading_options()
 @options.settings_options()
 @click.option(
@@ -55,6 +60,8 @@ def command(
     only: tuple[str, ...],
     policy: str | None,
     key: Path | None,
+    attacks: str,
+    max_cost: float | None,
     format_: str | None,
     keep_going: bool,
     calibration: Path | None,
@@ -74,8 +81,9 @@ def command(
 ) -> None:
     """Decide on SUBMISSION... by a policy, and certify it.
 
-    SUBMISSION is a recording, as `auditkit audit` takes it: a results folder, a file or a run folder. Each submission
-    gets a certificate that names everything it rests on by SHA-256; `auditkit verify` checks it on any machine.
+    SUBMISSION is a recording, as `auditkit audit` takes it (a results folder, a file or a run folder), or a spec
+    (audit.toml): then its judge is asked first, as by `auditkit run`. Each submission gets a certificate that names
+    everything it rests on by SHA-256; `auditkit verify` checks it on any machine.
 
     \b
     Exit codes: 0 policy met · 1 rejected · 2 bad input or usage · 3 not certifiable
@@ -84,6 +92,7 @@ def command(
     Example:
       auditkit certify --new-key signing.key
       auditkit certify results/ --policy strict --key signing.key --out out
+      auditkit certify audit.toml --attacks quick --max-cost 20 --key signing.key
     """
     if show_policy or new_key is not None:
         if submissions or (show_policy and new_key is not None):
@@ -93,13 +102,15 @@ def command(
     if not submissions:
         raise UsageError("no submission given: name at least one recording")
     from auditkit.certify import certify
+    from auditkit.cli.live import played
 
     wanted = {"junit": junit, "sarif": sarif, "markdown": markdown, "badge": badge}
     projections = [(name, path) for name, path in wanted.items() if path] + [_export(text) for text in exports]
     settings = options.settings_of(calibration, seed, replicates, level)
+    recordings = played(submissions, attacks=attacks, max_cost=max_cost, quiet=quiet)
     with showing(quiet) as progress:
         found = certify(
-            *submissions, benchmark=benchmark, only=only, format=format_, settings=settings, policy=policy, key=key,
+            *recordings, benchmark=benchmark, only=only, format=format_, settings=settings, policy=policy, key=key,
             keep_going=keep_going, progress=progress,
         )  # fmt: skip
     _write(found, out, projections)
