@@ -40,6 +40,8 @@ __all__ = [
 
 #: Room in percent on both sides of an axis, so that a mark at its end is not cut.
 _INSET: Final = 4.0
+#: Nearer than this to an end, in percent, a label about a mark would be cut.
+_EDGE: Final = 14.0
 _NOTHING: Final = Markup("")
 _SLOPE_STEP: Final = 26
 _MOST_POINTS: Final = 120
@@ -260,7 +262,9 @@ def support_strip(ident: str, differences: Sequence[float]) -> Markup:
     top, line, bottom = 16.0, 40.0, 58.0
     left, width = axis.span(low, high)
     marks = [_line("reference", axis.at(0.0), top, axis.at(0.0), bottom)]
-    marks.append(_text("value", axis.at(0.0), 11, "equal length"))
+    near = float(axis.at(0.0)[:-1])
+    anchor = "start" if near < _EDGE else "end" if near > 100.0 - _EDGE else "middle"
+    marks.append(_text("value", axis.at(0.0), 11, "equal length", anchor))
     marks.append(
         Markup('<rect class="seen" x="{}" y="{:g}" width="{}" height="12" rx="6"/>').format(left, line - 6, width)
     )

@@ -12,7 +12,23 @@ from auditkit.records import Explanation
 from auditkit.reports.report import Reason, SubmissionReport
 from auditkit.reports.wording import amount, name, number, plain, share
 
-__all__ = ["EXPLANATIONS", "RULES", "Rule", "explained", "remedy", "rule_title", "rule_value"]
+__all__ = ["EXPLANATIONS", "GATES", "RULES", "Rule", "explained", "remedy", "rule_title", "rule_value"]
+
+#: What holds if a harness gate holds.
+GATES: Final[Mapping[str, str]] = {
+    "H1": "An answer changes nothing outside its own slot of the prompt",
+    "H2": "The slots can be read back from the prompt",
+    "H3": "The verdict is read from the judge's last words only",
+    "H4": "A verdict outside the labels or the scale is refused",
+    "H5": "A missing verdict is counted",
+    "H6": "All prompts are there",
+    "H7": "Duplicate rows count once",
+    "H8": "Both orders are played, or the place cannot be foreseen",
+    "H9": "Length is measured on the raw answer",
+    "H10": "No judge judges itself",
+    "H11": "Intervals take the prompt as the unit",
+    "H12": "No verdict crashes the parser or the aggregation",
+}
 
 _STAR: Final = "Arena-Hard: Li et al. (2024); arena-hard-auto, show_result.py and utils_math.py"
 _ARENA: Final = "FastChat, rating_systems.py; LMSYS, Does style matter? (2024)"
@@ -172,9 +188,10 @@ def explained(control: str) -> str:
 
 
 class Rule(NamedTuple):
-    """A rule of the policy in a reader's words: its name, how its numbers are shown, what mends a failure."""
+    """A rule of the policy in a reader's words: its name, its name where it fails, how its numbers are shown, what mends it."""
 
     title: str
+    broken: str
     unit: str
     mend: str
     unmeasured: str = ""
@@ -183,41 +200,41 @@ class Rule(NamedTuple):
 #: By the names of `auditkit.rules.RULES`. Units: ``share`` is shown in percent.
 RULES: Final[Mapping[str, Rule]] = {
     "detectors_reject": Rule(
-        "No detector rejects the answers", "flags",
+        "No detector rejects the answers", "Detectors reject the answers", "flags",
         "Answers that are written for each prompt and hold nothing that is addressed to the judge; the quotations show what to take out.",
     ),
-    "games_recorded": Rule("Verdicts are recorded one by one", "prompts", "Publish the verdicts game by game: counts cannot be audited."),
-    "prompts": Rule("Enough prompts", "prompts", "Judge more prompts."),
-    "precision": Rule("The interval is narrow enough", "points", "Judge more prompts."),
-    "coverage": Rule("The benchmark is covered", "share", "Answer and judge the prompts that are missing."),
-    "gates": Rule("The harness holds", "gates", "Mend the harness where a gate fails, then judge again."),
-    "missing": Rule("Few verdicts are missing", "points", "Ask the judge again where a verdict is missing or could not be read."),
-    "detectors_review": Rule("No detector asks for a review", "flags", "A person looks at the flagged answers and records the outcome."),
+    "games_recorded": Rule("Verdicts are recorded one by one", "Only counts are recorded", "prompts", "Publish the verdicts game by game: counts cannot be audited."),
+    "prompts": Rule("Enough prompts", "Too few prompts", "prompts", "Judge more prompts."),
+    "precision": Rule("The interval is narrow enough", "The interval is too wide", "points", "Judge more prompts."),
+    "coverage": Rule("The benchmark is covered", "Prompts are missing", "share", "Answer and judge the prompts that are missing."),
+    "gates": Rule("The harness holds", "The harness can be broken", "gates", "Mend the harness where a gate fails, then judge again."),
+    "missing": Rule("Few verdicts are missing", "Verdicts are missing", "points", "Ask the judge again where a verdict is missing or could not be read."),
+    "detectors_review": Rule("No detector asks for a review", "Detectors ask for a review", "flags", "A person looks at the flagged answers and records the outcome."),
     "null_floor": Rule(
-        "No constant answer scores higher", "points",
+        "No constant answer scores higher", "A constant answer scores higher", "points",
         "A judge that gives an answer without content no points. The submitter can do nothing about it.",
         "Judge one constant answer to every prompt beside the submissions.",
     ),
-    "controls": Rule("A control of length or style exists", "controls", "Record the answers beside the verdicts, so that length and style can be held fixed."),
-    "overlap": Rule("Answers of similar length were compared", "share", "A baseline whose answers are about as long, or more prompts on which they are."),
-    "control_spread": Rule("The controls agree", "points", "Say before the run which control counts: this score depends on what is held fixed."),
-    "position": Rule("Position matters little", "points", "Judge every pair in both orders: the place then cancels.", "Record which answer was shown first."),
+    "controls": Rule("A control of length or style exists", "No control of length or style exists", "controls", "Record the answers beside the verdicts, so that length and style can be held fixed."),
+    "overlap": Rule("Answers of similar length were compared", "Answers of similar length are rare", "share", "A baseline whose answers are about as long, or more prompts on which they are."),
+    "control_spread": Rule("The controls agree", "The controls disagree", "points", "Say before the run which control counts: this score depends on what is held fixed."),
+    "position": Rule("Position matters little", "The place of an answer decides", "points", "Judge every pair in both orders: the place then cancels.", "Record which answer was shown first."),
     "judge": Rule(
-        "The judge knows right from wrong", "percent", "Another judge model, or another judge prompt, that does better than a coin on pairs with a known answer.",
+        "The judge knows right from wrong", "The judge may not know right from wrong", "percent", "Another judge model, or another judge prompt, that does better than a coin on pairs with a known answer.",
         "Put the judge to pairs with a known answer (auditkit stress).",
     ),
-    "attacks_played": Rule("Enough attacks were played", "attacks", "Play more attacks (auditkit attack).", "Play attacks (auditkit attack)."),
+    "attacks_played": Rule("Enough attacks were played", "Too few attacks were played", "attacks", "Play more attacks (auditkit attack).", "Play attacks (auditkit attack)."),
     "uplift": Rule(
-        "No attack gains much", "points", "A judge that does not fall for the attacks below; each names what stops it.",
+        "No attack gains much", "An attack gains much", "points", "A judge that does not fall for the attacks below; each names what stops it.",
         "Play attacks against this judge (auditkit attack): until then nobody knows what a trick gains.",
     ),
 }  # fmt: skip
 
 
-def rule_title(rule: str) -> str:
-    """Return the name of a rule; one that we do not know with its underscores opened."""
+def rule_title(rule: str, *, broken: bool = False) -> str:
+    """Return the name of a rule, or what it is called where it fails; one that we do not know with its underscores opened."""
     if rule in RULES:
-        return RULES[rule].title
+        return RULES[rule].broken if broken else RULES[rule].title
     text = name(rule.replace("_", " "), 60)
     return text[0].upper() + text[1:]
 

@@ -18,11 +18,13 @@ __all__ = [
     "POSITION_DESIGNS",
     "SEVERITIES",
     "STATUSES",
-    "TILE_MARKS",
     "UNITS",
     "VERDICTS",
+    "WHY",
     "Word",
     "amount",
+    "answer_sentence",
+    "block",
     "control_label",
     "grade_sentence",
     "interval",
@@ -37,6 +39,7 @@ __all__ = [
     "sentence",
     "share",
     "signed",
+    "sorted_by",
 ]
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -74,7 +77,6 @@ GATES: Final[Mapping[str, Word]] = {
     "pass": Word("Holds", "✓", ""),
     "not_measured": Word("Not measured", NONE, ""),
 }
-TILE_MARKS: Final[Mapping[str, str]] = {"pass": "✓", "warn": "!", "fail": "✕", "info": "i", "not_measured": NONE}
 SEVERITIES: Final[Mapping[str, Word]] = {
     "reject": Word("Reject", "✕", "Grounds for rejection on its own."),
     "review": Word("Review", "!", "A person should look at it."),
@@ -131,6 +133,13 @@ def name(value: object, limit: int = 80) -> str:
     return printable(value, limit).strip() or "(empty)"
 
 
+def block(value: object, limit: int) -> str:
+    """Return untrusted text with its line breaks and nothing else that is not visible; cut after `limit` characters."""
+    text = str(value)
+    shown = "\n".join(printable(line, limit) for line in text[:limit].split("\n")) or "(empty)"
+    return shown if len(text) <= limit else f"{shown}… ({len(text)} characters)"
+
+
 def sentence(value: object, limit: int) -> str:
     """Return untrusted prose as one visible line that begins like a sentence and ends like one."""
     text = name(value, limit)
@@ -157,6 +166,11 @@ def signed(value: float | None, digits: int = 1) -> str:
     """Return `value` with its sign always shown."""
     text = number(value, digits)
     return text if value is None or text[0] == MINUS or not text.strip("0.,") else f"+{text}"
+
+
+def sorted_by(value: float | None) -> str:
+    """Return a number as a script sorts by it, to the digits that can matter; nothing for None."""
+    return "" if value is None else f"{value:.6g}"
 
 
 def amount(value: int | None) -> str:
@@ -213,6 +227,27 @@ def control_label(control: str) -> str:
         return name(f"WildBench {control[len(_WILDBENCH) :].replace('K=-1', 'K off').replace('_', ' ')}", 60)
     text = name(control.replace("_", " "), 60)
     return text[0].upper() + text[1:]
+
+
+#: Above the reasons, by verdict.
+WHY: Final[Mapping[Verdict, str]] = {
+    "certified": "What speaks for it",
+    "conditional": "Why only with reservations",
+    "rejected": "Why not",
+    "not_certifiable": "Why they cannot tell",
+}
+#: Can the score be believed? By verdict.
+_ANSWERS: Final[Mapping[Verdict, str]] = {
+    "certified": "Yes, by every rule of this policy.",
+    "conditional": "With reservations.",
+    "rejected": "No.",
+    "not_certifiable": "These data cannot tell.",
+}
+
+
+def answer_sentence(verdict: Verdict) -> str:
+    """Return the answer to "can this score be believed?"."""
+    return _ANSWERS[verdict]
 
 
 def grade_sentence(gameability: Gameability) -> str:

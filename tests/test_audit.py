@@ -13,7 +13,8 @@ import auditkit
 from auditkit import registry
 from auditkit.audit import audit, audit_battles, exit_code
 from auditkit.errors import InputError, UsageError
-from auditkit.records import Battles, Benchmark, Settings
+from auditkit.records import Battles, Benchmark, Explanation, Findings, Score, Settings
+from auditkit.reports import render
 from auditkit.reports.report import Report, from_json, to_json
 
 FAST = Settings(replicates=80)
@@ -94,6 +95,34 @@ def test_a_failing_plugin_is_noted_and_takes_nothing_along(
     found = audit_battles(simulate({"m": 0.0}, prompts=80), settings=FAST)
     assert any(n.kind == "control_failed" and "broken" in n.text and "planted" in n.text for n in found.notes)
     assert any(x.control == "raw" for x in found.submissions[0].scores)
+
+
+def test_a_plugin_explains_its_own_control(simulate: Callable[..., Battles], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that a control brings along stands in the report and on its page; ours are not repeated there."""
+
+    def halved(battles: Battles, settings: Settings) -> Findings:
+        return Findings(scores=tuple(Score(m, "halved", 25.0) for m in battles.models))
+
+    halved.explanations = {  # type: ignore[attr-defined]
+        "halved": Explanation("Half of <b>everything</b>.", "raw / 2", "a test", "Always."),
+        "raw": Explanation("not ours", "", "", ""),
+    }
+
+    class Plugin:
+        def load(self) -> object:
+            return halved
+
+    known = registry.plugins("controls")
+    monkeypatch.setattr(
+        "auditkit.registry.plugins",
+        lambda group: {"raw": known["raw"], "halved": Plugin()} if group == "controls" else {},
+    )
+    found = audit_battles(simulate({"m": 0.0}, prompts=60), settings=FAST)
+    assert list(found.explanations) == ["halved"]
+    assert from_json(to_json(found)).explanations == found.explanations
+    page = render(found)
+    assert "Half of &lt;b&gt;everything&lt;/b&gt;." in page
+    assert "not ours" not in page
 
 
 def test_too_little_data_is_not_certifiable(simulate: Callable[..., Battles]) -> None:

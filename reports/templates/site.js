@@ -59,6 +59,13 @@ if (form) {
       const next = other ? parts(other).map(copy) : whole.get(row);
       parts(row).forEach((cell, i) => cell.replaceWith(next[i]));
     }
+    // A column that the slice leaves empty orders nothing: the raw rank does then.
+    const heads = [...table.tHead.rows[0].cells];
+    const sorted = heads.findIndex((head) => head.hasAttribute("aria-sort"));
+    if (sorted >= 0 && rows.every((row) => valueAt(row, sorted) === "")) {
+      heads[sorted].removeAttribute("aria-sort");
+      heads[rows[0].querySelector("[data-part=raw-rank]").cellIndex].setAttribute("aria-sort", "ascending");
+    }
     sortRows(table);
   };
   const apply = () => {

@@ -245,7 +245,7 @@ def test_the_leaderboard_sorts_by_any_column(visit: Any) -> None:
 def test_print_shows_what_is_folded(visit: Any) -> None:
     """On paper every fold is open and the page is white, also where the screen is dark."""
     page = visit("field", color_scheme="dark").page
-    hidden = "() => [...document.querySelectorAll('details .part')].filter((e) => !e.checkVisibility()).length"
+    hidden = "() => [...document.querySelectorAll('details .folded')].filter((e) => !e.checkVisibility()).length"
     assert page.evaluate(hidden) > 0
     page.emulate_media(media="print")
     assert page.evaluate(hidden) == 0
@@ -271,7 +271,7 @@ def test_a_row_chart_stands_where_its_scale_says(visit: Any) -> None:
             const table = document.querySelector('table.plotted');
             const middle = (e) => { const r = e.getBoundingClientRect(); return r.left + r.width / 2; };
             return {
-                ticks: [...table.querySelectorAll('thead text.tick')].map((t) => [parseFloat(t.textContent), middle(t)]),
+                ticks: [...table.querySelectorAll('thead .scale text')].map((t) => [parseFloat(t.textContent), middle(t)]),
                 dots: [...table.querySelectorAll('tbody tr')].map((row) => [
                     parseFloat(row.querySelector('td.estimate strong').textContent),
                     row.querySelector('circle') && middle(row.querySelector('circle'))]),

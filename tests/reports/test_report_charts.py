@@ -27,6 +27,11 @@ def place(value: str) -> float:
     return (float(value.removesuffix("%")) - 4.0) / 92.0 * 100.0
 
 
+def told(chart: ET.Element) -> str:
+    """The name that a screen reader finds."""
+    return chart.get("aria-label") or chart.findtext("title") or ""
+
+
 def of(chart: ET.Element, kind: str) -> list[ET.Element]:
     return [e for e in chart.iter() if kind in e.get("class", "").split()]
 
@@ -59,21 +64,21 @@ def test_an_interval_stands_where_its_numbers_say() -> None:
     assert place(dot.get("cx", "")) == pytest.approx(46.1, abs=0.01)
     assert place(line.get("x1", "")) == pytest.approx(43.2, abs=0.01)
     assert place(line.get("x2", "")) == pytest.approx(49.0, abs=0.01)
-    assert chart.findtext("title") == "raw: 46.1, interval 43.2 to 49.0"
+    assert told(chart) == "raw: 46.1, interval 43.2 to 49.0"
 
 
 def test_an_undefined_score_has_no_mark() -> None:
     """Nothing is drawn where there is no number."""
     chart = parse(charts.interval_bar("i", AXIS, "raw", None, None))
     assert of(chart, "dot") == []
-    assert "undefined" in (chart.findtext("title") or "")
+    assert "undefined" in told(chart)
 
 
 def test_an_extrapolation_is_told_by_shape_and_word() -> None:
     """Not by colour alone."""
     chart = parse(charts.interval_bar("i", AXIS, "raw", 46.1, (43.2, 49.0), extrapolated=True))
     assert of(chart, "soft")
-    assert "an extrapolation" in (chart.findtext("title") or "")
+    assert "an extrapolation" in told(chart)
 
 
 @given(st.floats(0, 100), st.floats(0, 100))
@@ -91,12 +96,35 @@ def test_a_part_spans_what_it_adds(start: float, end: float) -> None:
 
 
 def test_the_quintile_chart_rises_with_the_rate() -> None:
-    """Higher rates stand higher; the description holds every number."""
+    """Higher rates stand higher; every rate and difference is written at its dot."""
     rates = (10.0, 30.0, 50.0, 70.0, 95.0)
     chart = parse(charts.quintile_chart("q", tuple((100.0 * i, r, 7) for i, r in enumerate(rates))))
     heights = [float(dot.get("cy", "")) for dot in of(chart, "dot")]
     assert heights == sorted(heights, reverse=True)
-    assert "+400 characters: 95.0 percent, n 7" in (chart.findtext("desc") or "")
+    assert [e.text for e in of(chart, "value")] == ["10", "30", "50", "70", "95"]
+    assert [e.text for e in of(chart, "tick")][-5:] == ["0", "+100", "+200", "+300", "+400"]
+
+
+@pytest.mark.parametrize(("share", "few"), [(4.0, True), (64.0, False)])
+def test_an_overlap_below_the_threshold_is_hollow_and_named(share: float, few: bool) -> None:
+    """The bar ends where its number says, over the stretch in which a score is an extrapolation."""
+    chart = parse(charts.share_bar("o", AXIS, "Length controlled", share, 10.0))
+    (zone,), (bar,) = of(chart, "beyond"), of(chart, "level")
+    assert place(zone.get("x", "")) == pytest.approx(0.0, abs=0.01)
+    assert float(zone.get("width", "").removesuffix("%")) / 0.92 == pytest.approx(10.0, abs=0.02)
+    assert float(bar.get("width", "").removesuffix("%")) / 0.92 == pytest.approx(share, abs=0.02)
+    assert ("few" in bar.get("class", "")) == few
+    assert ("an extrapolation" in told(chart)) == few
+
+
+@given(st.lists(st.floats(-5000, 5000), min_size=5, max_size=5))
+def test_the_strip_of_lengths_says_where_equal_length_lies(differences: list[float]) -> None:
+    """A dashed line leads to equal length exactly where no fifth of the games reaches it."""
+    chart = parse(charts.support_strip("s", sorted(differences)))
+    outside = min(differences) > 0.0 or max(differences) < 0.0
+    assert bool(of(chart, "soft")) == outside
+    assert ("an extrapolation" in told(chart)) == outside
+    assert len(of(chart, "dot")) == 5
 
 
 def test_lines_join_the_places_of_one_submission() -> None:
@@ -139,16 +167,17 @@ HOSTILE = "</title><script>x</script>\"'><!--"
         charts.axis_scale(AXIS, HOSTILE),
         charts.slope_chart("i", (HOSTILE, HOSTILE), [SlopeRow(HOSTILE, (1, 2)), SlopeRow(HOSTILE, (2, 1))]),
         charts.coverage_bar("i", 0.5),
+        charts.share_bar("i", AXIS, HOSTILE, 5.0, 10.0),
         charts.key("i", "ring"),
     ],
 )
 def test_charts_are_named_images_of_escaped_text(chart: Markup) -> None:
-    """Every chart parses as XML, is an image with a title, and keeps hostile text as text."""
+    """Every chart parses as XML, is an image with a name, and keeps hostile text as text."""
     root = parse(chart)
     assert root.get("role") == "img"
     named = root.get("aria-labelledby", "").split()
     ids = [e.get("id") for e in root.iter() if e.get("id")]
     assert set(named) <= set(ids)
     assert len(ids) == len(set(ids))
-    assert root.findtext("title")
+    assert told(root)
     assert not [e for e in root.iter() if e.tag == "script"]

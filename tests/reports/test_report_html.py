@@ -22,7 +22,7 @@ from auditkit.reports.report import Quality, Reason, Report
 
 S = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("sample.py"))))
 
-VOID = {"meta", "line", "circle", "rect", "use"}
+VOID = {"meta", "line", "circle", "rect", "use", "br"}
 
 
 class Page(HTMLParser):
@@ -171,7 +171,7 @@ def test_the_rejected_submission_shows_verdict_rule_and_evidence() -> None:
     """Why, how much, by which rule, and a quotation."""
     text = Page(render(S.report(S.null_model()))).text
     for words in (
-        "Rejected", "3 detectors reject the submission", "detectors_reject · value 3 · threshold 0", "Constant output",
+        "Rejected", "3 detectors reject the submission", "detectors_reject · found 3 flags · threshold 0 flags", "Constant output",
         'begin of a verdict template', "and 2 more in report.json", "extrapolation", "standard 1.0",
         "auditkit audit results --calibration df_gamed.csv --out out",
     ):  # fmt: skip
