@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "demo": "demo",
     "judges": "judges",
     "leaderboard": "leaderboard",
+    "link": "link",
     "plugins": "plugins",
     "quality": "quality",
     "run": "run",
