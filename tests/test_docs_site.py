@@ -115,7 +115,7 @@ def test_no_page_is_wider_than_a_phone(site: Path, browser: Any) -> None:
     page = context.new_page()
     wide = []
     for path in sorted(site.rglob("*.html")):
-        page.goto(path.as_uri(), wait_until="domcontentloaded")
+        page.goto(path.as_uri())  # until styles have loaded
         if page.evaluate("document.documentElement.scrollWidth") > 360:
             wide.append(path.name)
     context.close()
