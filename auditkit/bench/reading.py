@@ -163,9 +163,12 @@ def _parquet(path: Path, turns: Turns) -> Iterator[tuple[str, Raw]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from auditkit.formats._unpacking import refuse_bomb
+
     try:
         with pq.ParquetFile(path) as file:
             names = [name for name in file.schema_arrow.names if name in COLUMNS]
+            refuse_bomb(path, names)
             number = 0
             for batch in file.iter_batches(batch_size=_BATCH, columns=names, use_threads=False):
                 for record in batch.to_pylist():

@@ -39,6 +39,7 @@ import pyarrow.parquet as pa_parquet
 from auditkit.errors import InputError, printable
 from auditkit.formats import _io
 from auditkit.formats._tables import Loss, refuse_losses
+from auditkit.formats._unpacking import refuse_bomb
 from auditkit.records import (
     ANSWER_COLUMNS,
     DROPPED_COLUMNS,
@@ -151,6 +152,7 @@ def _from_parquet(path: Path) -> tuple[dict[str, pd.Series], list[str]]:
     try:
         names = pa_parquet.read_schema(path).names
         wanted = [name for name in names if name in _NAMES]
+        refuse_bomb(path, wanted)
         content = pa_parquet.ParquetFile(path).read(columns=wanted)
         content.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:

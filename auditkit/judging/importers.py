@@ -26,6 +26,8 @@ __all__ = ["KINDS", "Kind", "import_judge"]
 Kind = Literal["alpaca_eval", "arena_hard", "fastchat", "wildbench"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _LARGEST: Final = 4 << 20
+_DEEPEST: Final = 50
+_SHOWN: Final = 40
 _AH_SETTINGS: Final = Path("utils/judge_utils.py")
 #: The turn that Arena-Hard v0.1 appends after a reply without a label asks to go on and give one.
 _AH_RETRY: Final = "continue your judgment and finish by outputting a final verdict label"
@@ -111,15 +113,27 @@ def _yaml(path: Path) -> dict[str, Any]:
 
     text = _text(path)
     try:
-        # Aliases can make a small file expand without end, and no judge file uses them.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-            raise InputError("aliases have no place in a judge file", path=path)
+        _refuse_expanding(text, path)
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"not YAML: {' '.join(str(error).split())}", path=path) from error
     if not isinstance(value, dict):
         raise InputError("expected keys and values", path=path)
     return value
+
+
+def _refuse_expanding(text: str, path: Path) -> None:
+    """Raise where a small file would expand without end, or cost the square of its depth; no judge file does either."""
+    import yaml
+
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.AliasToken):
+            raise InputError("aliases have no place in a judge file", path=path)
+        depth += isinstance(token, yaml.FlowSequenceStartToken | yaml.FlowMappingStartToken)
+        depth -= isinstance(token, yaml.FlowSequenceEndToken | yaml.FlowMappingEndToken)
+        if depth > _DEEPEST:
+            raise InputError("nested too deeply", path=path)
 
 
 def _field(
@@ -325,7 +339,8 @@ def _alpaca_verdict(config: Mapping[str, Any], path: Path) -> Verdict:
 
 
 def _listed(names: Mapping[str, object] | Sequence[str]) -> str:
-    return ", ".join(printable(name, 60) for name in names)
+    rest = len(names) - _SHOWN
+    return ", ".join(printable(name, 60) for name in list(names)[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 # --- FastChat -------------------------------------------------------------------------------------------------------

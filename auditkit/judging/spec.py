@@ -254,7 +254,8 @@ def parse_judge(text: str, path: Path | str | None = None) -> JudgeSpec:
     """
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        dated = _dated(document)
+    except (ValueError, RecursionError) as error:  # ValueError: also whole numbers of more than 4300 digits
         raise InputError(f"not TOML: {error}", path=path) from error
     schema = document.pop("schema", None)
     if schema != SCHEMA:
@@ -262,7 +263,7 @@ def parse_judge(text: str, path: Path | str | None = None) -> JudgeSpec:
             f"expected {SCHEMA!r}, got {printable(schema)!r}", path=path, record="field 'schema'",
             mend=f'begin the file with schema = "{SCHEMA}"',
         )  # fmt: skip
-    if _dated(document):
+    if dated:
         raise InputError("dates and times have no place in a judge", path=path)
     return validate(document, path)
 

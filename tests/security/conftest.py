@@ -76,7 +76,9 @@ def _poison(record: Any, texts: Iterator[str]) -> Any:
             arguments = [a for a in get_args(kind) if a is not Ellipsis]
             kinds = arguments if len(arguments) == len(value) else [*arguments[:1], *[Any] * len(value)]
             every = Ellipsis in get_args(kind) or isinstance(value, list)
-            return type(value)(changed(v, (kinds[0] if kinds else Any) if every else kinds[i]) for i, v in enumerate(value))
+            return type(value)(
+                changed(v, (kinds[0] if kinds else Any) if every else kinds[i]) for i, v in enumerate(value)
+            )
         return value
 
     return changed(record, type(record))
@@ -139,18 +141,22 @@ class Ended:
 
 
 @pytest.fixture(scope="session")
-def processes() -> Callable[..., list[Ended]]:
+def processes() -> Iterator[Callable[..., list[Ended]]]:
     """A function that runs command lines, each in a process of its own (see `cli_child.py`)."""
+    script = str(Path(__file__).with_name("cli_child.py"))
+    with subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdin is not None and parent.stdout is not None
+        sent, answered = parent.stdin, parent.stdout
 
-    def run(
-        jobs: Sequence[Sequence[object]], cwd: Path | None = None, timeout: float = 120.0, **env: str
-    ) -> list[Ended]:
-        given = [{"args": [str(a) for a in args], "env": env, "cwd": str(cwd or "")} for args in jobs]
-        done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("cli_child.py"))],
-            input=json.dumps(given).encode(), capture_output=True, timeout=timeout, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr.decode()
-        return [Ended(c, bytes.fromhex(out), bytes.fromhex(err), peak) for c, out, err, peak in json.loads(done.stdout)]
+        def run(jobs: Sequence[Sequence[object]], cwd: Path | None = None, **env: str) -> list[Ended]:
+            found = []
+            for args in jobs:
+                job = {"args": [str(a) for a in args], "env": env, "cwd": str(cwd or "")}
+                sent.write(json.dumps(job).encode() + b"\n")
+                sent.flush()
+                code, out, err, peak = json.loads(answered.readline())
+                found.append(Ended(code, bytes.fromhex(out), bytes.fromhex(err), peak))
+            return found
 
-    return run
+        yield run
+        sent.close()

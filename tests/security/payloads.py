@@ -173,7 +173,7 @@ def _thinned() -> Iterator[tuple[str, Callable[[int], str], Callable[[str], str]
         k = next(turn)
         if spelling is SPELLINGS[0] or k % 3 == 0:
             yield vector, SCRIPTS[k % len(SCRIPTS)], spelling, CONTEXTS[k % len(CONTEXTS)]
-    for k, (attribute, quote) in enumerate(product(ATTRIBUTES, ("\"", "'", "`", " ", "&quot;"))):
+    for k, (attribute, quote) in enumerate(product(ATTRIBUTES, ('"', "'", "`", " ", "&quot;"))):
         yield attribute.replace("Q", quote), SCRIPTS[k % 5], SPELLINGS[k % 4], "{}"
     for k, (context, vector) in enumerate(product(CONTEXTS, VECTORS[:4])):
         yield vector, SCRIPTS[k % 5], SPELLINGS[0], context

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import runpy
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +83,9 @@ class World:
             found = self.command("convert", self.pairs, run)
             assert found.exit_code == 0, found.output
             exports = [
-                w for n in ("junit", "sarif", "markdown", "badge") for w in (f"--{n}", out / f"x.{n.replace('badge', 'svg')}")
+                w
+                for n in ("junit", "sarif", "markdown", "badge")
+                for w in (f"--{n}", out / f"x.{n.replace('badge', 'svg')}")
             ]
             found = self.command("certify", run, "--out", out, "--replicates", 50, "--quiet", *exports)
             assert found.exit_code in (0, 1, 3), found.output
@@ -245,7 +246,9 @@ def _visit(context: Any, path: Path, naive: bool = False) -> Seen:
     else:
         page.evaluate(USE)
         page.wait_for_timeout(50)
-    hits = page.evaluate("() => [...(window.__hits || []), document.documentElement.querySelector('[data-pwned]')?.outerHTML]")
+    hits = page.evaluate(
+        "() => [...(window.__hits || []), document.documentElement.querySelector('[data-pwned]')?.outerHTML]"
+    )
     seen.hits = [hit for hit in hits if hit is not None]
     page.close()
     return seen
@@ -281,7 +284,14 @@ def test_there_are_at_least_500_different_payloads(payloads: SimpleNamespace, co
     """Different by more than their number, and of every family."""
     assert len({re.sub(r"\d+", "", text) for text in payloads.markup()}) >= 500
     assert len(corpus) >= 1000
-    for family in (payloads.TEMPLATES, payloads.LINKS, payloads.CODE, payloads.FORMULAS, payloads.TERMINAL, payloads.UNICODE):
+    for family in (
+        payloads.TEMPLATES,
+        payloads.LINKS,
+        payloads.CODE,
+        payloads.FORMULAS,
+        payloads.TERMINAL,
+        payloads.UNICODE,
+    ):
         assert {text.replace("URL", "http://127.0.0.1:9/0") for text in family} <= set(corpus)
 
 

@@ -27,7 +27,9 @@ def _controls(text: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory, payloads: SimpleNamespace, hostile_pairs: Any, command: Any) -> Path:
+def material(
+    tmp_path_factory: pytest.TempPathFactory, payloads: SimpleNamespace, hostile_pairs: Any, command: Any
+) -> Path:
     """A folder with a hostile file of every kind that a command reads."""
     folder = tmp_path_factory.mktemp("terminal")
     names = tuple(t + EVIL for t in payloads.TERMINAL if "\x00" not in t)
@@ -52,7 +54,7 @@ def _quoted(text: str) -> str:
 def _files(folder: Path, hostile: str) -> None:
     judge = to_toml(load_judge("arena-hard-v0.1"))
     judge = re.sub(r"^(title|source) = .*$", lambda m: f"{m[1]} = {hostile}", judge, flags=re.MULTILINE)
-    judge = judge.replace('\nmode = "', f"\nnotes = [{hostile}]\nmode = \"")
+    judge = judge.replace('\nmode = "', f'\nnotes = [{hostile}]\nmode = "')
     (folder / "judge.toml").write_text(judge, encoding="utf-8")
     (folder / "bad-judge.toml").write_text(judge.replace('mode = "pairwise"', f"mode = {hostile}"), encoding="utf-8")
     (folder / "key-judge.toml").write_text(judge.replace("[params]", f"{hostile} = 1\n[params]"), encoding="utf-8")
@@ -69,10 +71,15 @@ def _files(folder: Path, hostile: str) -> None:
         ),
         encoding="utf-8",
     )
-    (folder / "policy.toml").write_text(policy_text("standard") + f"# {EVIL}\n".replace("\x1b", "").translate(_TOML), "utf-8")
+    (folder / "policy.toml").write_text(
+        policy_text("standard") + f"# {EVIL}\n".replace("\x1b", "").translate(_TOML), "utf-8"
+    )
     (folder / "bad-policy.toml").write_text(policy_text("standard").replace("[rules.", f"[rules.{hostile}."), "utf-8")
     (folder / "board.jsonl").write_text(
-        "".join(json.dumps({"model": f"{k}{EVIL}", "score": 50.0 + k, "lower": 49.0 + k, "upper": 51.0 + k}) + "\n" for k in range(5)),
+        "".join(
+            json.dumps({"model": f"{k}{EVIL}", "score": 50.0 + k, "lower": 49.0 + k, "upper": 51.0 + k}) + "\n"
+            for k in range(5)
+        ),
         encoding="utf-8",
     )
     shutil.copy(folder / "board.jsonl", folder / f"{NAME}2.jsonl")
@@ -93,17 +100,27 @@ def _files(folder: Path, hostile: str) -> None:
     (folder / "away.toml").write_text(spec.replace("simulated/honest", f"openai/{EVIL[1:5]}"), encoding="utf-8")
     with (folder / "known.jsonl").open("w", encoding="utf-8") as file:
         for k in range(6):
-            said = {"id": f"{k}{EVIL}", "prompt": f"{k}{EVIL}", "right": f"r{k}{EVIL}", "wrong": f"w{k}{EVIL}", "category": EVIL}
+            said = {
+                "id": f"{k}{EVIL}",
+                "prompt": f"{k}{EVIL}",
+                "right": f"r{k}{EVIL}",
+                "wrong": f"w{k}{EVIL}",
+                "category": EVIL,
+            }
             file.write(json.dumps(said) + "\n")
     with (folder / "pool.jsonl").open("w", encoding="utf-8") as file:
         for k in range(60):
-            said = {"prompt": f"Write function {k} that must return {k} {EVIL} exactly topic{k % 5}", "category": EVIL, "source": EVIL}
+            said = {
+                "prompt": f"Write function {k} that must return {k} {EVIL} exactly topic{k % 5}",
+                "category": EVIL,
+                "source": EVIL,
+            }
             file.write(json.dumps(said) + "\n")
     (folder / "import.yaml").write_text(f"{hostile}: 1\nprompt_template: [{hostile}]\n", encoding="utf-8")
     (folder / f"broken {NAME}.jsonl").write_text('{"model": "' + EVIL.replace("\x1b", "\\u001b"), encoding="utf-8")
 
 
-_TOML = {i: None for i in (*range(9), *range(11, 32), 127)}  # what a comment of TOML may not hold
+_TOML = dict.fromkeys((*range(9), *range(11, 32), 127))  # what a comment of TOML may not hold
 
 
 def _jobs(folder: Path) -> Iterator[tuple[object, ...]]:
@@ -151,7 +168,16 @@ def _jobs(folder: Path) -> Iterator[tuple[object, ...]]:
     yield ("judges", "check", folder / "judge.toml", "--json")
     for name in ("bad-judge", "key-judge", "label-judge"):
         yield ("judges", "check", folder / f"{name}.toml", "--gates", "--cases", 5)
-    yield ("judges", "check", folder / "judge.toml", "--gates", "--prompts", folder / f"question {NAME}.jsonl", "--cases", 5)
+    yield (
+        "judges",
+        "check",
+        folder / "judge.toml",
+        "--gates",
+        "--prompts",
+        folder / f"question {NAME}.jsonl",
+        "--cases",
+        5,
+    )
     yield ("judges", "check", EVIL)
     yield ("judges", "show", folder / "judge.toml")
     yield ("judges", "show", EVIL)
@@ -165,7 +191,16 @@ def _jobs(folder: Path) -> Iterator[tuple[object, ...]]:
     yield ("attack", folder / "audit.toml", "--dry-run", "--suite", "quick")
     yield ("attack", folder / "audit.toml", "--attack", EVIL, "--dry-run")
     yield ("attack", folder / "audit.toml", "--carrier", EVIL, "--dry-run")
-    stress = ("--model", "simulated/honest", "--prompts", folder / "known.jsonl", "--probes", "none", "--attack", "null-empty")
+    stress = (
+        "--model",
+        "simulated/honest",
+        "--prompts",
+        folder / "known.jsonl",
+        "--probes",
+        "none",
+        "--attack",
+        "null-empty",
+    )
     yield ("stress", folder / "judge.toml", *stress, "--dry-run")
     yield ("stress", folder / "judge.toml", *stress, "--out", folder / f"st {NAME}", "--pairs", 4)
     yield ("stress", folder / "judge.toml", "--model", EVIL, "--dry-run")
