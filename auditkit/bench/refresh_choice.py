@@ -34,6 +34,7 @@ __all__ = ["Decision", "Past", "Worth", "decide", "duplicated", "leaked", "worth
 Array = NDArray[np.float64]
 #: Outcomes that differ by at most this share of their whole range do not tell models apart.
 _SILENT: Final = 0.01
+_DROPPED: Final = ("row", "reason", "of", "against", "place", "value")
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,31 @@ def duplicated(release: Release, kept: Sequence[Path], new: Sequence[int]) -> di
     """
     number_of = {prompt.uid: k for k, prompt in enumerate(release.prompts)}
     found: dict[int, str] = {}
-    for part in kept:
-        table = read_part(part.with_suffix(".dropped"), ["row", "reason", "against", "place", "value"])
-        for row in table.to_pylist():
-            number = number_of.get(row["against"].rpartition(": ")[2])
-            if row["reason"] == "earlier_near" and number is not None and row["row"] >> 40 in new:
-                found.setdefault(number, f"in the new pool in other words: {row['place']} ({row['value']:.2f})")
+    same: dict[int, str] = {}
+    for reason in ("earlier_exact", "earlier_near", "near_duplicate"):
+        for part in kept:
+            for row in _dropped(part, reason, list(same)):
+                if reason == "earlier_exact":
+                    same[row["row"]] = row["against"]
+                    continue
+                # Where the prompt itself is in the pool, its variants are the duplicates of that.
+                against = same[row["of"]] if reason == "near_duplicate" else row["against"]
+                number = number_of.get(against.rpartition(": ")[2])
+                if number is not None and row["row"] >> 40 in new:
+                    found.setdefault(number, f"in the new pool in other words: {row['place']} ({row['value']:.2f})")
     return found
+
+
+def _dropped(part: Path, reason: str, of: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the rows of a part that were left out for a reason; of near-duplicates those of the rows named alone."""
+    import pyarrow.compute as pc
+
+    table = read_part(part.with_suffix(".dropped"), _DROPPED)
+    mask = pc.equal(table.column("reason"), reason)
+    if reason == "near_duplicate":
+        mask = pc.and_(mask, np.isin(table.column("of").to_numpy(), of))
+    rows: list[dict[str, Any]] = table.filter(mask).to_pylist()
+    return rows
 
 
 @dataclass(frozen=True)
