@@ -294,9 +294,8 @@ def _slices(battles: Battles, pairs: Pairs, settings: Settings) -> tuple[tuple[D
 def _prompts(battles: Battles, pairs: Pairs, a: str, b: str) -> tuple[PromptPair, ...]:
     """Return the prompts with the largest differences, for A first and then for B."""
     texts = battles.prompts.drop_duplicates("prompt_id").set_index("prompt_id")
-    order = np.argsort(-pairs.difference, kind="stable")
-    best = [i for i in order[:MOST_PROMPTS] if pairs.difference[i] > _TIE]
-    worst = [i for i in order[::-1][:MOST_PROMPTS] if pairs.difference[i] < -_TIE]
+    best = [i for i in np.argsort(-pairs.difference, kind="stable")[:MOST_PROMPTS] if pairs.difference[i] > _TIE]
+    worst = [i for i in np.argsort(pairs.difference, kind="stable")[:MOST_PROMPTS] if pairs.difference[i] < -_TIE]
     answers = [_answers(battles, name) for name in (a, b)]
     found = []
     for i in [*best, *worst]:

@@ -179,7 +179,7 @@ def _consistency(shared: pd.DataFrame, settings: Settings) -> Difference:
     orders = [
         shared[shared["order"] == o].set_index(key)[["named_a", "named_b"]] for o in ("model_first", "model_second")
     ]
-    both = orders[0].join(orders[1], how="inner", lsuffix="_1", rsuffix="_2").reset_index()
+    both = orders[0].add_suffix("_1").join(orders[1].add_suffix("_2"), how="inner").reset_index()
     if not len(both):
         return Difference("consistency", "measure", None, note="not measured: no pair was judged in both orders")
     same = [np.asarray(both[f"named_{s}_1"] == both[f"named_{s}_2"], dtype=np.float64) for s in "ab"]
@@ -265,9 +265,8 @@ def _prompts(battles: Battles, shared: pd.DataFrame, apart: Floats, by_prompt: p
     first = shared.drop_duplicates("prompt_id").set_index("prompt_id")
     letters = dict(enumerate(pd.factorize(pd.concat([code, pd.Series([""], dtype="str")]))[1]))
     found = []
-    order = np.argsort(-apart, kind="stable")
-    best = [i for i in order[:MOST_PROMPTS] if apart[i] > _TIE]
-    worst = [i for i in order[::-1][:MOST_PROMPTS] if apart[i] < -_TIE]
+    best = [i for i in np.argsort(-apart, kind="stable")[:MOST_PROMPTS] if apart[i] > _TIE]
+    worst = [i for i in np.argsort(apart, kind="stable")[:MOST_PROMPTS] if apart[i] < -_TIE]
     for i in [*best, *worst]:
         key = str(by_prompt.index[i])
         text, category = (str(texts.at[key, c]) if key in texts.index else "" for c in ("text", "category"))

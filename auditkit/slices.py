@@ -7,7 +7,7 @@ from typing import Final
 
 from auditkit import registry
 from auditkit.audit import Progress, ranks_of
-from auditkit.controls.slices import Slice, cut, slices_of
+from auditkit.controls.slices import KINDS, Slice, cut, slices_of
 from auditkit.errors import Undefined
 from auditkit.records import Battles, Score, Settings
 from auditkit.reports.leaderboard import headline
@@ -16,8 +16,10 @@ from auditkit.reports.sliced import SliceBoard, SliceRow, Slices
 
 __all__ = ["sliced_board"]
 
-#: Slices of each kind that are shown: more make neither a readable menu nor a small page.
+#: Slices of each kind that are shown, and rows of all of them together: more make neither a readable menu nor a page
+#: below one megabyte.
 MOST_SLICES: Final = 16
+MOST_ROWS: Final = 480
 #: Controls that estimate from the games at hand and therefore mean on a part of the prompts what they mean on all. A
 #: published length control is not among them: its fit is tied to the whole list of prompts.
 _PLUGINS: Final[Mapping[str, str]] = {
@@ -54,7 +56,9 @@ def sliced_board(
         return Slices(
             note="The recording holds no games or ratings by prompt: nothing can be estimated on a part of them."
         )
-    found, left_out = slices_of(battles, MOST_SLICES)
+    kinds = sum(battles.prompts.loc[battles.prompts[kind] != "", kind].nunique() > 1 for kind in KINDS)
+    most = max(2, min(MOST_SLICES, MOST_ROWS // (len(report.submissions) * max(kinds, 1))))
+    found, left_out = slices_of(battles, most)
     if not found:
         return Slices(note="The recording names neither categories nor languages of its prompts, or only one of each.")
     boards = []

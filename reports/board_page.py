@@ -13,7 +13,7 @@ from auditkit.reports import charts, wording
 from auditkit.reports.charts import Axis
 from auditkit.reports.comparison import Comparison
 from auditkit.reports.leaderboard import flags_of, headline, ordered, ranked_controls, score_of
-from auditkit.reports.pages import BOARD, SiteMap, page, pair_key
+from auditkit.reports.pages import LINKS, SiteMap, page, pair_key
 from auditkit.reports.report import Rank, Report, SubmissionReport
 from auditkit.reports.sliced import SliceBoard, Slices
 
@@ -203,7 +203,7 @@ def render_board(report: Report, slices: Slices, comparisons: Sequence[Compariso
     return page(
         "board.html.j2",
         report=report,
-        links=site.links(BOARD),
+        links=LINKS,
         files=site.files,
         rows=rows,
         slices=_slices(slices, rows, axis),

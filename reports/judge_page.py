@@ -10,7 +10,7 @@ from markupsafe import Markup
 from auditkit.records import Interval
 from auditkit.reports import charts, wording
 from auditkit.reports.comparison import Comparison
-from auditkit.reports.pages import JUDGE, SiteMap, page, pair_key
+from auditkit.reports.pages import LINKS, SiteMap, page, pair_key
 from auditkit.reports.report import Report, SubmissionReport
 
 __all__ = ["render_judge"]
@@ -30,13 +30,21 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Table:
+    """A figure by row. `told` says how many intervals lie on one side of 0."""
+
     scale: Markup
     rows: tuple[_Row, ...]
+    told: str = ""
+
+    @property
+    def noted(self) -> bool:
+        """Whether any row has a note."""
+        return any(row.note for row in self.rows)
 
 
 def _by_submission(
     ident: str, report: Report, site: SiteMap, unit: str, digits: int, figure: Callable[[SubmissionReport], _Figure],
-    note: Callable[[SubmissionReport], str],
+    note: Callable[[SubmissionReport], str], sides: tuple[str, str],
 ) -> _Table | None:  # fmt: skip
     """Return a figure of every submission that has one, on one scale around 0."""
     known = [(s, *figure(s)) for s in report.submissions]
@@ -53,7 +61,18 @@ def _by_submission(
         )
         for i, (s, value, ci) in enumerate(known)
     )  # fmt: skip
-    return _Table(charts.axis_scale(axis, unit), rows)
+    return _Table(charts.axis_scale(axis, unit), rows, _told([ci for _, _, ci in known if ci is not None], sides))
+
+
+def _told(intervals: Sequence[Interval], sides: tuple[str, str]) -> str:
+    above, below = sum(ci[0] > 0 for ci in intervals), sum(ci[1] < 0 for ci in intervals)
+    parts = [
+        f"{side} with {n} of {len(intervals)} submissions" for n, side in zip((above, below), sides, strict=True) if n
+    ]
+    if not parts:
+        return "No interval excludes 0: these data show no such preference."
+    text = " and ".join(parts)
+    return f"It {text}: their intervals exclude 0."
 
 
 def _accuracy(report: Report) -> _Table | None:
@@ -91,18 +110,20 @@ def render_judge(report: Report, comparisons: Sequence[Comparison], site: SiteMa
     return page(
         "site_judge.html.j2",
         report=report,
-        links=site.links(JUDGE),
+        links=LINKS,
         sentences=_sentences(report),
         accuracy=_accuracy(report),
         position=_by_submission(
             "jp", report, site, "points of win rate, shown second minus shown first", 1,
             lambda s: (s.position.effect_points, s.position.ci),
             lambda s: "" if s.position.consistency is None else f"same verdict in both orders: {wording.share(s.position.consistency)}",
+            ("favours the second place", "favours the first place"),
         ),
         length=_by_submission(
             "jl", report, site, "log-odds per standard deviation of the length difference", 2,
             lambda s: (s.length.coefficient, s.length.ci),
             lambda s: "" if s.length.overlap is None else f"overlap in length: {wording.share(s.length.overlap, 0)}",
+            ("favours longer answers", "favours shorter answers"),
         ),
         pairs=[(site.judges[pair_key(c.a, c.b)], c) for c in comparisons],
         simulated=report.benchmark.simulated or report.judge.simulated,

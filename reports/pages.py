@@ -11,11 +11,13 @@ from markupsafe import Markup
 from auditkit.reports.html import environment, page_policy, page_text
 from auditkit.reports.report import Report
 
-__all__ = ["BOARD", "JUDGE", "METHOD", "SiteMap", "page", "pair_key"]
+__all__ = ["BOARD", "JUDGE", "LINKS", "METHOD", "SiteMap", "page", "pair_key"]
 
 BOARD = "index.html"
 JUDGE = "judge.html"
 METHOD = "method.html"
+#: The pages that every page links to.
+LINKS = ((BOARD, "Leaderboard"), (JUDGE, "Judge"), (METHOD, "Method and sources"))
 #: Hexadecimal digits of a name's hash in a file name: 96 bits, so that nobody finds two names with one page.
 _DIGITS = 24
 
@@ -58,11 +60,6 @@ class SiteMap:
             {pair_key(a, b): f"judges-{_digest(*pair_key(a, b))}.html" for a, b in judges},
             files,
         )
-
-    def links(self, here: str = "") -> tuple[tuple[str, str], ...]:
-        """Return the pages that every page links to, but the one at `here`."""
-        pages = ((BOARD, "Leaderboard"), (JUDGE, "Judge"), (METHOD, "Method and sources"))
-        return tuple((href, words) for href, words in pages if href != here)
 
 
 def page(template: str, **values: object) -> str:

@@ -13,7 +13,7 @@ from auditkit.reports.comparison import Comparison
 from auditkit.reports.html import render
 from auditkit.reports.judge_page import render_judge
 from auditkit.reports.leaderboard import headline, leaderboard_csv, leaderboard_json, leaderboard_parquet, rows_csv
-from auditkit.reports.pages import BOARD, JUDGE, METHOD, SiteMap, page, pair_key
+from auditkit.reports.pages import BOARD, JUDGE, LINKS, METHOD, SiteMap, page, pair_key
 from auditkit.reports.report import Report, to_json
 from auditkit.reports.sliced import Slices
 from auditkit.reports.wording import control_label
@@ -83,7 +83,7 @@ def site_files(
     texts: dict[str, str] = {
         BOARD: render_board(report, slices, comparisons, site),
         JUDGE: render_judge(report, judges, site),
-        METHOD: page("site_method.html.j2", report=report, links=site.links(METHOD), methods=_methods(report)),
+        METHOD: page("site_method.html.j2", report=report, links=LINKS, methods=_methods(report)),
         _REPORT: to_json(report),
         "board.csv": leaderboard_csv(report, by=by),
         "board.json": leaderboard_json(report, by=by),
@@ -91,12 +91,12 @@ def site_files(
     if slices.boards:
         texts[_SLICES] = rows_csv(slice_rows(slices))
     for index, submission in enumerate(report.submissions):
-        texts[site.submissions[submission.model]] = render(report, only=index, links=site.links())
+        texts[site.submissions[submission.model]] = render(report, only=index, links=LINKS)
     for c in comparisons:
         hrefs = (site.submissions.get(c.a, ""), site.submissions.get(c.b, ""))
-        texts[site.comparisons[pair_key(c.a, c.b)]] = render_comparison(c, links=site.links(), hrefs=hrefs)
+        texts[site.comparisons[pair_key(c.a, c.b)]] = render_comparison(c, links=LINKS, hrefs=hrefs)
     for c in judges:
-        texts[site.judges[pair_key(c.a, c.b)]] = render_comparison(c, links=site.links())
+        texts[site.judges[pair_key(c.a, c.b)]] = render_comparison(c, links=LINKS)
     found = {name: text.encode("utf-8") for name, text in texts.items()}
     found["board.parquet"] = leaderboard_parquet(report, by=by)
     return dict(sorted(found.items()))
