@@ -149,10 +149,8 @@ def _disc(kind: str, axis: Axis, value: float, y: float = 0.0) -> Markup:
     )
 
 
-def _interval_line(kind: str, axis: Axis, ci: Interval, y: float) -> Markup:
-    """Return an interval as a line with a cap at both ends."""
-    ends = [axis.at(v) for v in ci]
-    return _line(kind, ends[0], y, ends[1], y) + _join([_line("cap", x, y - 4.5, x, y + 4.5) for x in ends])
+def _interval_line(kind: str, axis: Axis, ci: Interval) -> Markup:
+    return _line(kind, axis.at(ci[0]), 0, axis.at(ci[1]), 0)
 
 
 def axis_scale(axis: Axis, label: str) -> Markup:
@@ -179,7 +177,7 @@ def interval_bar(
     if estimate is None:
         return _row("interval", ident, axis, f"{label}: undefined", [_text("undefined", "50%", 4, "undefined")])
     soft = " soft" if extrapolated else ""
-    marks = [] if ci is None else [_interval_line(f"whisker{soft}", axis, ci, 0)]
+    marks = [] if ci is None else [_interval_line(f"whisker{soft}", axis, ci)]
     marks.append(_disc(f"dot{soft}", axis, estimate))
     told = f", interval {number(ci[0], digits)} to {number(ci[1], digits)}" if ci is not None else ", no interval"
     extra = ", an extrapolation" if extrapolated else ""
@@ -208,7 +206,7 @@ def key(ident: str, kind: Literal["ring", "dot"]) -> Markup:
 
 def level_bar(ident: str, axis: Axis, label: str, value: float, ci: Interval | None, *, first: bool) -> Markup:
     """Return the first or last row of a waterfall: a level as a dot, since the scale need not begin at zero."""
-    marks = [] if ci is None else [_interval_line("whisker", axis, ci, 0)]
+    marks = [] if ci is None else [_interval_line("whisker", axis, ci)]
     lead = _lead(axis, value, "50%", "100%") if first else _lead(axis, value, "0", "50%")
     return _row("step", ident, axis, f"{label}: {number(value)}", [*marks, _disc("dot", axis, value)], lead)
 
@@ -224,7 +222,7 @@ def part_bar(ident: str, axis: Axis, label: str, start: float, end: float | None
     shape = Markup('<rect class="{}" x="{}" y="-8" width="{}" height="16" rx="2"/>').format(
         "gain" if end >= start else "loss", left, width
     )
-    marks = [shape] if ci is None else [shape, _interval_line("whisker", axis, ci, 0)]
+    marks = [shape] if ci is None else [shape, _interval_line("whisker", axis, ci)]
     leads = _lead(axis, start, "0", "50%") + _lead(axis, end, "50%", "100%")
     return _row("step", ident, axis, f"{label}: {signed(end - start)} points", marks, leads)
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from markupsafe import Markup
 
-from auditkit.attacked import AttackResult
 from auditkit.reports import charts, wording
+from auditkit.reports.attack_view import AttacksView, attacks_view
 from auditkit.reports.html import environment, page_policy, page_text
 from auditkit.reports.stress_report import Measure, StressedJudge, StressReport
 
@@ -16,18 +16,18 @@ __all__ = ["render_stress", "stress_fragment"]
 
 _FIRST: Final = 3
 _SHARE: Final = charts.Axis(0.0, 100.0, (0.0, 25.0, 50.0, 75.0, 100.0), 50.0, "m")
+_ANSWER: Final = {
+    "voidable": "No.",
+    "gameable": "Not where somebody tries.",
+    "unresolved": "These pairs cannot tell.",
+    "within": "Within this suite, yes.",
+}
 _GRADE: Final = {
     "voidable": "A single string can break this harness: whatever it scores is void until that is mended.",
     "gameable": "Attacked answers gain points that they did not earn.",
     "unresolved": "These pairs cannot tell whether the attacks gain anything.",
     "within": "No attack of this suite and budget gained more than the bound. Other attacks may do more.",
 }
-
-
-@dataclass(frozen=True)
-class _AttackRow:
-    data: AttackResult
-    plot: Markup
 
 
 @dataclass(frozen=True)
@@ -38,32 +38,18 @@ class _View:
     letter: str
     data: StressedJudge
     grade: str
+    answer: str
     grade_text: str
+    accuracy: Measure | None
     first: tuple[object, ...]
     more: tuple[object, ...]
     measures: tuple[tuple[Measure, Markup], ...]
     share_scale: Markup
-    scale: Markup
-    attacks: tuple[_AttackRow, ...]
-    absent: tuple[AttackResult, ...]
-    examples: tuple[AttackResult, ...]
+    attacks: AttacksView | None
 
 
 def _view(judge: StressedJudge, ident: str, letter: str) -> _View:
-    played = [a for a in judge.attacks if a.uplift is not None]
-    values = [v for a in played for v in (a.lower_bound, a.upper_bound, a.uplift) if v is not None]
-    axis = replace(charts.axis_for([*values, 0.0], reference=0.0), ident=f"{ident}a")
     share = replace(_SHARE, ident=f"{ident}m")
-    rows = tuple(
-        _AttackRow(
-            a,
-            charts.interval_bar(
-                f"{ident}a{i}", axis, wording.name(a.title or a.attack, 60), a.uplift,
-                None if a.lower_bound is None or a.upper_bound is None else (a.lower_bound, a.upper_bound),
-            ),
-        )
-        for i, a in enumerate(played)
-    )  # fmt: skip
     measures = tuple(
         (m, charts.interval_bar(
             f"{ident}m{i}", share, wording.name(m.label, 60), None if m.estimate is None else 100 * m.estimate,
@@ -73,11 +59,11 @@ def _view(judge: StressedJudge, ident: str, letter: str) -> _View:
     )  # fmt: skip
     grade = judge.grade or "not_measured"
     return _View(
-        ident, letter, judge, grade, _GRADE.get(grade, "No attack was played whose answers are known to be no better."), judge.changes[:_FIRST],
-        judge.changes[_FIRST:], measures, charts.axis_scale(share, "Percent"),
-        charts.axis_scale(axis, "Points gained"), rows,
-        tuple(a for a in judge.attacks if a.status == "not_measured"),
-        tuple(a for a in played if a.example is not None and (a.uplift or 0.0) > 0.0)[:8],
+        ident, letter, judge, grade, _ANSWER.get(grade, "It was not asked to withstand anything."),
+        _GRADE.get(grade, "No attack was played whose answers are known to be no better."),
+        next((m for m in judge.measures if m.name == "accuracy" and m.estimate is not None), None),
+        judge.changes[:_FIRST], judge.changes[_FIRST:], measures, charts.axis_scale(share, "Percent"),
+        attacks_view(f"{ident}a", judge.attacks),
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""The page in a real browser: inert, readable at every width, and usable without a mouse."""
+"""The pages in a real browser: inert, readable at every width, usable without a mouse, and sound by axe-core."""
 
 from __future__ import annotations
 
+import os
 import runpy
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from auditkit.attacks.plan import AttackPlan
 from auditkit.reports import render
+from auditkit.reports.stress_html import render_stress
+from auditkit.stress import StressPlan, stress
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -30,6 +34,8 @@ PAGES = {
     "hostile": S.hostile,
 }
 SIZES = {"phone": (360, 800), "desktop": (1280, 900)}
+#: Everything that WCAG 2.2 AA asks for, as far as a machine can tell, and axe-core's advice on headings and landmarks.
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 pytestmark = [
     pytest.mark.browser,
@@ -45,7 +51,21 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         path = folder / f"{name}.html"
         path.write_text(render(make()), encoding="utf-8")
         found[name] = path.as_uri()
-    return found
+    plan = StressPlan(
+        model="simulated/obey?p=0.9", attacks=AttackPlan(only=("injection-naive", "padding-double")), probes="none", fuzz=20,
+        pairs=16, against="arena-hard-v0.1", against_model="simulated/honest",
+    )  # fmt: skip
+    path = folder / "stress.html"
+    path.write_text(render_stress(stress("arena-hard-v0.1", plan, out=folder / "stress")), encoding="utf-8")
+    return {**found, "stress": path.as_uri()}
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots are left to be looked at: the folder that AUDITKIT_SHOTS names, else the tests' own."""
+    folder = Path(os.environ.get("AUDITKIT_SHOTS") or tmp_path_factory.mktemp("shots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +163,8 @@ def test_the_policy_stops_markup_that_would_slip_in(visit: Any) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", PAGES)
-def test_nothing_overflows_and_nothing_is_tiny(visit: Any, name: str, size: str) -> None:
+@pytest.mark.parametrize("name", [*PAGES, "stress"])
+def test_nothing_overflows_and_nothing_is_tiny(visit: Any, shots: Path, name: str, size: str) -> None:
     """No sideways scrolling of the page, no text below 11 pixels, a quiet console; with every fold open."""
     watched = visit(name, size)
     open_all(watched.page)
@@ -163,10 +183,49 @@ def test_nothing_overflows_and_nothing_is_tiny(visit: Any, name: str, size: str)
         assert found["tiny"] == []
         channels = [int(c) for c in found["ground"].removeprefix("rgb(").removesuffix(")").split(",")]
         assert (sum(channels) < 200) == (scheme == "dark")
+        watched.page.screenshot(path=shots / f"{name}-{size}-{scheme}.png")
     assert watched.wrongdoing() == []
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("null", "desktop"),
+        ("attacked", "desktop"),
+        ("attacked", "phone"),
+        ("judge", "desktop"),
+        ("stress", "desktop"),
+        ("stress", "phone"),
+        pytest.param("field", "desktop", marks=pytest.mark.slow),
+        pytest.param("hostile", "desktop", marks=pytest.mark.slow),
+    ],
+)
+def test_axe_finds_no_violation(visit: Any, name: str, size: str, scheme: str) -> None:
+    """WCAG 2.2 AA and best practice by axe-core, every fold open. Its script is let past our policy for this test only."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = visit(name, size, color_scheme=scheme, bypass_csp=True).page
+    open_all(page)
+    found = axe.run(page, options={"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}).response
+    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found["violations"]] == []
+    assert len(found["passes"]) > 20
+
+
+def test_axe_sees_what_is_wrong(visit: Any) -> None:
+    """The same check fails on a page that was spoilt: it can fail."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = visit("attacked", bypass_csp=True).page
+    page.evaluate(
+        """() => {
+            document.documentElement.removeAttribute('lang');
+            document.querySelector('.hero .lede').style.color = '#ddd';
+        }"""
+    )
+    found = axe.run(page, options={"runOnly": {"type": "tag", "values": TAGS}}).response
+    assert {v["id"] for v in found["violations"]} >= {"html-has-lang", "color-contrast"}
+
+
+@pytest.mark.parametrize("name", [*PAGES, "stress"])
 def test_a_screen_reader_finds_names_and_order(visit: Any, name: str) -> None:
     """In the accessibility tree every image, table and region has a name and headings skip no level."""
     page = visit(name).page
@@ -207,6 +266,59 @@ def test_the_keyboard_reaches_and_opens_every_fold(visit: Any) -> None:
     assert first.evaluate("(d) => d.open")
     page.keyboard.press("Enter")
     assert not first.evaluate("(d) => d.open")
+
+
+def test_the_first_screen_answers(visit: Any) -> None:
+    """At 1280 by 900 verdict, both scores, the reasons and what would change them are seen without scrolling."""
+    page = visit("null").page
+    for text in ("Can this score be believed?", "As judged", "As controlled", "Why not", "What would change it"):
+        box = page.locator("p, th, h3").filter(has_text=text).first.bounding_box()
+        assert box["y"] + box["height"] < 900, text
+    assert page.locator(".why .reasons li").first.bounding_box()["y"] < 900
+
+
+def test_a_control_leads_to_its_explanation(visit: Any) -> None:
+    """Following its name opens the folded text, by keyboard and without a script."""
+    page = visit("attacked", java_script_enabled=False).page
+    fold = page.locator("details.explain").filter(has_text="Length controlled")
+    assert not page.get_by_text("tanh(Δlength / sd)").first.is_visible()
+    page.get_by_role("link", name="Length controlled").first.press("Enter")
+    assert page.get_by_text("tanh(Δlength / sd)").first.is_visible()
+    assert fold.first.evaluate("(d) => d.open")
+
+
+def test_an_attacked_answer_is_copied_without_a_network(visit: Any) -> None:
+    """The button puts the text as it stands there on the clipboard and says so to a screen reader."""
+    watched = visit("attacked", permissions=["clipboard-read", "clipboard-write"])
+    page = watched.page
+    open_all(page)
+    quote = page.locator("figure.quote").filter(has_text="Attacked answer").first
+    quote.get_by_role("button", name="Copy: Attacked answer").press("Enter")
+    page.wait_for_function("() => document.querySelector('[role=status]').textContent === 'Copied'")
+    assert page.evaluate("() => navigator.clipboard.readText()") == quote.locator("code").text_content()
+    command = page.locator("pre[data-copy=command]").text_content()
+    page.get_by_role("button", name="Copy: command").click()
+    page.wait_for_function("(text) => navigator.clipboard.readText().then((t) => t === text)", arg=command)
+    assert watched.wrongdoing() == []
+
+
+@pytest.mark.parametrize("name", ["attacked", "stress"])
+def test_on_paper_nothing_is_cut(visit: Any, shots: Path, name: str) -> None:
+    """Printed to PDF at the width of A4 nothing is wider than the paper, and every fold is open."""
+    page = visit(name, color_scheme="dark").page
+    page.set_viewport_size({"width": 703, "height": 1000})
+    page.emulate_media(media="print")
+    found = page.evaluate(
+        """() => ({
+            wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+            cut: [...document.querySelectorAll('.scroll, pre, td, th, dd')].filter((e) => e.checkVisibility()
+                && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'visible').length,
+            shut: [...document.querySelectorAll('details > *:not(summary)')].filter((e) => !e.checkVisibility()).length,
+        })"""
+    )
+    assert found == {"wide": 0, "cut": 0, "shut": 0}
+    paper = page.pdf(path=shots / f"{name}.pdf", format="A4")
+    assert paper.startswith(b"%PDF") and len(paper) > 20_000
 
 
 def test_a_name_in_the_leaderboard_leads_to_its_report(visit: Any) -> None:
@@ -268,7 +380,7 @@ def test_a_row_chart_stands_where_its_scale_says(visit: Any) -> None:
     page = visit("attacked").page
     found = page.evaluate(
         """() => {
-            const table = document.querySelector('table.plotted');
+            const table = document.querySelector('.fold table.plotted');
             const middle = (e) => { const r = e.getBoundingClientRect(); return r.left + r.width / 2; };
             return {
                 ticks: [...table.querySelectorAll('thead .scale text')].map((t) => [parseFloat(t.textContent), middle(t)]),

