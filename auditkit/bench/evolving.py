@@ -81,7 +81,8 @@ def evolved(asking: Asking, release: Release, decision: Decision, worth: Worth, 
     s = asking.settings
     who = s.evolver or Annotator()
     sources = sources_of(release, decision, worth, s.evolve)
-    tasks = [_Task(k, how) for how in HOWS for k in sources]
+    # Half of the prompts go one way and half the other; then each goes the way that it has not gone.
+    tasks = [_Task(k, HOWS[(i + turn) % 2]) for turn in (0, 1) for i, k in enumerate(sources)]
     texts = {k: text_of(release.prompts[k].turns) for k in sources}
     said = _written(asking, who, tasks, texts) if tasks else []
     problems = ["" if reply.value is not None else "refused" if reply.refused else "unread" for reply in said]

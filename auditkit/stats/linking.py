@@ -86,6 +86,8 @@ def _weights(n: int, inside: NDArray[np.int64], common: Array, replicates: int, 
 
 def _means(x: Array, weights: Array) -> Array:
     found = np.isfinite(x)
+    if found.all():
+        return np.asarray(weights @ x / weights.sum(axis=1, keepdims=True))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(weights @ np.where(found, x, 0.0) / (weights @ found.astype(np.float64)))
 
@@ -148,10 +150,7 @@ def link_scores(
         shifts = (a1 - a2).mean(axis=1)
         intercept = a1.mean(axis=1) - slope * a2.mean(axis=1)
     else:
-        with_a1, with_a2 = own.copy(), other.copy()
-        for weights, inside in ((with_a1, rows[:, 0]), (with_a2, rows[:, 1])):
-            weights[:, np.setdiff1d(np.arange(weights.shape[1]), inside)] = 0.0
-        a1, a2 = _means(x, with_a1), _means(y, with_a2)
+        a1, a2 = _means(x[rows[:, 0]], own[:, rows[:, 0]]), _means(y[rows[:, 1]], other[:, rows[:, 1]])
         if not (np.isfinite(a1[0]).all() and np.isfinite(a2[0]).all()):
             raise NoData("a model has no outcome on the anchors")
         up, down = (_ratio(s1, a1), _ratio(a2, s2)) if stretch else (np.ones(len(a1)),) * 2

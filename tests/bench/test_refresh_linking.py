@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
@@ -52,7 +53,7 @@ def world(
     first, second = 50.0 * rng.binomial(2, p1), 50.0 * rng.binomial(2, p2)
     if not rejudged:
         second[:k, :shared] = first[:k, :shared]
-    grid = np.random.default_rng(0).normal(0.0, 0.9, (20_000, 1))
+    grid = np.array([0.9 * NormalDist().inv_cdf((i + 0.5) / 401) for i in range(401)])[:, None]
     both = ability[:shared] if shared else ability
     gap = (_expected(both, grid) - _expected(both, grid - HARDER)).mean()
     pairs = np.column_stack([np.arange(k), np.arange(k)])
