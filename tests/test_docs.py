@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,10 @@ def _blocks() -> list[Block]:
 EVERY = _blocks()
 FILES = [block for block in EVERY if TITLE.fullmatch(block.mark)]
 BLOCKS = [block for block in EVERY if block.kind in ("sh", "python") and block not in FILES]
-#: Run where the published files are at hand (`shared_data`), in a folder that holds them.
-PUBLISHED = [block for block in BLOCKS if block.mark.startswith("published: ")]
-TESTED = [block for block in BLOCKS if not block.mark]
+#: Run where the published files that they name are at hand (`shared_data`), in a folder that holds them.
+PUBLISHED_FILES = "alpaca_eval"
+PUBLISHED = [block for block in BLOCKS if not block.mark and f" {PUBLISHED_FILES}/" in block.body]
+TESTED = [block for block in BLOCKS if not block.mark and block not in PUBLISHED]
 
 
 @pytest.fixture(scope="module")
@@ -88,21 +90,44 @@ def place(tmp_path: Path, recording: Path) -> Path:
     return tmp_path
 
 
-def _environment() -> dict[str, str]:
+def _module(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder whose `auditkit` starts at once (see `tests/zygote.py`)."""
+    folder = tmp_path_factory.mktemp("command")
+    zygote = Path(__file__).with_name("zygote.py")
+    with subprocess.Popen([sys.executable, zygote, folder / "socket"], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        _module(zygote).write_client(folder, folder / "socket")
+        yield folder
+        server.terminate()
+
+
+def _environment(*folders: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AUDITKIT")}
-    return {**kept, "COLUMNS": "80", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    path = os.pathsep.join(map(str, (*folders, Path(sys.executable).parent, os.environ["PATH"])))
+    return {**kept, "COLUMNS": "80", "PATH": path}
 
 
 def _commands(body: str) -> list[str]:
     return [line for line in body.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
 
 
-def _run(block: Block, place: Path) -> None:
+def _run(block: Block, place: Path, *folders: Path) -> None:
     """Run the commands of a block. They print every line of the block of kind `output` that follows; `…` is any text."""
     printed = ""
     for command in _commands(block.body):
         done = subprocess.run(
-            ["bash", "-c", command], cwd=place, env=_environment(), capture_output=True, text=True, check=False
+            ["bash", "-c", command], cwd=place, env=_environment(*folders), capture_output=True, text=True, check=False
         )
         assert done.returncode in FINE, f"{block}: {command}\n{done.stderr}"
         assert "Traceback" not in done.stderr
@@ -118,8 +143,12 @@ def _shows(block: Block, printed: str) -> None:
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in TESTED}), ids=lambda page: page.name)
-def test_every_command_runs(page: Path, place: Path) -> None:
-    """The commands of a page, run in order in a folder that holds a recording, end as the page says."""
+def test_every_command_runs(page: Path, place: Path, command: Path) -> None:
+    """The commands of a page, run in order in a folder that holds a recording, end as the page says.
+
+    Those of the README are started as a reader starts them, the others from a process that has imported everything.
+    """
+    folders = () if page.name == "README.md" else (command,)
     for block in FILES:
         if block.page == page:
             path = place / TITLE.fullmatch(block.mark)[1]  # type: ignore[index]  # FILES are those that match
@@ -127,14 +156,13 @@ def test_every_command_runs(page: Path, place: Path) -> None:
             path.write_text(block.body, encoding="utf-8")
     for block in TESTED:
         if block.page == page and block.kind == "sh":
-            _run(block, place)
+            _run(block, place, *folders)
 
 
 @pytest.mark.parametrize("block", PUBLISHED, ids=str)
 def test_every_command_on_published_files_runs(block: Block, tmp_path: Path, shared_data: Path) -> None:
     """A block on a benchmark's published files runs beside them and prints what the page shows."""
-    name = block.mark.removeprefix("published: ")
-    (tmp_path / name).symlink_to(shared_data / name)
+    (tmp_path / PUBLISHED_FILES).symlink_to(shared_data / PUBLISHED_FILES)
     _run(block, tmp_path)
 
 
@@ -149,7 +177,7 @@ def test_every_python_example_runs(block: Block, place: Path) -> None:
 
 def test_untested_blocks_are_few_and_say_why() -> None:
     """A block that is not run is marked `no-test` with its reason."""
-    untested = [block for block in BLOCKS if block.mark and block not in PUBLISHED]
+    untested = [block for block in BLOCKS if block.mark]
     assert len(untested) <= MOST_UNTESTED
     for block in untested:
         assert re.fullmatch(r"no-test: \w.{10,}", block.mark), block
@@ -186,19 +214,10 @@ def test_every_page_can_be_found() -> None:
     assert pages - {"docs/index.md"} <= linked
 
 
-def _generator(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_page_of_the_schema_is_up_to_date() -> None:
     """docs/report_schema.md is what docs/generate_schema.py writes, and names every record and field of the schema."""
     page = (ROOT / "docs" / "report_schema.md").read_text(encoding="utf-8")
-    assert page == _generator("generate_schema").page(), "run docs/generate_schema.py"
+    assert page == _module(ROOT / "docs" / "generate_schema.py").page(), "run docs/generate_schema.py"
     for record in (Report, SubmissionReport):
         section = page.split(f"\n## {record.__name__}\n")[1].split("\n## ")[0]
         assert [f.name for f in fields(record) if f"| `{f.name}` |" not in section] == []
@@ -207,7 +226,7 @@ def test_the_page_of_the_schema_is_up_to_date() -> None:
 def test_the_command_page_is_up_to_date() -> None:
     """docs/cli.md is what docs/generate_cli.py writes, and names every command."""
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert page == _generator("generate_cli").page(), "run docs/generate_cli.py"
+    assert page == _module(ROOT / "docs" / "generate_cli.py").page(), "run docs/generate_cli.py"
     for name in main.list_commands(click.Context(main)):
         assert f"## auditkit {name}\n" in page
 

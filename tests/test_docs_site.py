@@ -40,11 +40,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_page_is_built(site: Path) -> None:
-    """Each Markdown file has its page, and nothing else of the folder is published but what pages link to."""
+    """Each Markdown file has its page, generators are not published, and no fenced block is left as it was written."""
     pages = {path.relative_to(DOCS).with_suffix(".html").as_posix() for path in DOCS.rglob("*.md")}
     built = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
     assert built == pages | {"404.html"}
     assert not list(site.rglob("*.py"))
+    assert [page.name for page in site.rglob("*.html") if "```" in page.read_text(encoding="utf-8")] == []
 
 
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
