@@ -109,7 +109,8 @@ def _rows(report: Report, raw: str, held: str, axis: Axis, site: SiteMap) -> tup
         flags = flags_of(s)
         label = wording.name(s.model, 60)
         one, two = score_of(s, raw), score_of(s, held)
-        cells = _cells(f"m{index}", axis, label, s.n, one, two, s.ranks.get(raw), s.ranks.get(held))
+        n = one.n if one is not None and one.n else s.n  # counts without their games have prompts too
+        cells = _cells(f"m{index}", axis, label, n, one, two, s.ranks.get(raw), s.ranks.get(held))
         weight = sum(_WEIGHTS[severity] * len(names) for severity, names in flags)
         measured = any(d.flag is not None for d in s.detectors)
         rows.append(_Row(index, s, site.submissions.get(s.model, ""), cells, flags, weight, measured))
@@ -170,10 +171,14 @@ def _told(rows: Sequence[_Row], held: str) -> list[str]:
             told.append(f"With the {label} score, nobody changes place.")
     apart = sum(r.cells.raw_rank is not None and r.cells.raw_rank.lo == r.cells.raw_rank.hi for r in listed)
     ranked = sum(r.cells.raw_rank is not None for r in listed)
-    if ranked > 1:
+    if ranked > 1 and apart == ranked:
+        told.append("The data fix every raw rank.")
+    elif ranked > 1 and apart:
         told.append(
-            f"The data fix the raw rank of {apart} of {ranked} submissions; the others share theirs within the interval shown."
+            f"The data fix the raw rank of {apart} of {ranked}; the others share theirs within the interval shown."
         )
+    elif ranked > 1:
+        told.append("The data fix no raw rank: each could be another within the interval shown.")
     return told
 
 
@@ -221,6 +226,7 @@ def render_board(report: Report, slices: Slices, comparisons: Sequence[Compariso
         slope=charts.slope_chart("slope", labels, lines) if slope else None,
         rank_controls=controls,
         rank_labels=labels,
+        all_pairs=len(comparisons) == len(rows) * (len(rows) - 1) // 2,
         pairs=[_Pair(site.comparisons[pair_key(c.a, c.b)], c) for c in comparisons],
         simulated=report.benchmark.simulated or report.judge.simulated,
     )

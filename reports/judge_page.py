@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
@@ -11,11 +11,9 @@ from auditkit.records import Interval
 from auditkit.reports import charts, wording
 from auditkit.reports.comparison import Comparison
 from auditkit.reports.pages import LINKS, SiteMap, page, pair_key
-from auditkit.reports.report import Report, SubmissionReport
+from auditkit.reports.report import Report
 
 __all__ = ["render_judge"]
-
-_Figure = tuple[float | None, Interval | None]
 
 
 @dataclass(frozen=True)
@@ -42,37 +40,64 @@ class _Table:
         return any(row.note for row in self.rows)
 
 
-def _by_submission(
-    ident: str, report: Report, site: SiteMap, unit: str, digits: int, figure: Callable[[SubmissionReport], _Figure],
-    note: Callable[[SubmissionReport], str], sides: tuple[str, str],
-) -> _Table | None:  # fmt: skip
-    """Return a figure of every submission that has one, on one scale around 0."""
-    known = [(s, *figure(s)) for s in report.submissions]
-    known = [(s, value, ci) for s, value, ci in known if value is not None]
-    if not known:
+@dataclass(frozen=True)
+class _Figure:
+    """A figure of one submission or judge."""
+
+    name: str
+    href: str
+    value: float
+    ci: Interval | None
+    note: str
+
+
+def _table(
+    ident: str, figures: Sequence[_Figure], unit: str, digits: int, sides: tuple[str, str], of: str
+) -> _Table | None:
+    """Return figures on one scale around 0."""
+    if not figures:
         return None
-    values = [v for _, value, ci in known for v in (value, *(ci or ())) if v is not None]
+    values = [v for f in figures for v in (f.value, *(f.ci or ()))]
     axis = replace(charts.axis_for(values, reference=0.0), ident=ident)
     rows = tuple(
         _Row(
-            wording.name(s.model, 60), site.submissions.get(s.model, ""),
-            charts.interval_bar(f"{ident}{i}", axis, wording.name(s.model, 60), value, ci, digits=digits),
-            wording.signed(value, digits), wording.interval(ci, digits), note(s),
+            wording.name(f.name, 60), f.href,
+            charts.interval_bar(f"{ident}{i}", axis, wording.name(f.name, 60), f.value, f.ci, digits=digits),
+            wording.signed(f.value, digits), wording.interval(f.ci, digits), f.note,
         )
-        for i, (s, value, ci) in enumerate(known)
+        for i, f in enumerate(figures)
     )  # fmt: skip
-    return _Table(charts.axis_scale(axis, unit), rows, _told([ci for _, _, ci in known if ci is not None], sides))
+    return _Table(charts.axis_scale(axis, unit), rows, _told([f.ci for f in figures if f.ci is not None], sides, of))
 
 
-def _told(intervals: Sequence[Interval], sides: tuple[str, str]) -> str:
+def _positions(report: Report, site: SiteMap) -> list[_Figure]:
+    """Return the effect of the place: with every submission, or of every judge where judges are tested."""
+    found = [(s.model, site.submissions.get(s.model, ""), s.position) for s in report.submissions]
+    found = found or [(name, "", p) for name, p in sorted(report.judge.position.items())]
+    return [
+        _Figure(name, href, p.effect_points, p.ci,
+                "" if p.consistency is None else f"same verdict in both orders: {wording.share(p.consistency)}")
+        for name, href, p in found if p.effect_points is not None
+    ]  # fmt: skip
+
+
+def _lengths(report: Report, site: SiteMap) -> list[_Figure]:
+    """Return the effect of length, as `_positions` does that of the place."""
+    found = [(s.model, site.submissions.get(s.model, ""), s.length) for s in report.submissions]
+    found = found or [(name, "", x) for name, x in sorted(report.judge.length.items())]
+    return [
+        _Figure(name, href, x.coefficient, x.ci, "" if x.overlap is None else f"overlap in length: {wording.share(x.overlap, 0)}")
+        for name, href, x in found if x.coefficient is not None
+    ]  # fmt: skip
+
+
+def _told(intervals: Sequence[Interval], sides: tuple[str, str], of: str) -> str:
     above, below = sum(ci[0] > 0 for ci in intervals), sum(ci[1] < 0 for ci in intervals)
-    parts = [
-        f"{side} with {n} of {len(intervals)} submissions" for n, side in zip((above, below), sides, strict=True) if n
-    ]
+    parts = [f"{side} for {n} of {len(intervals)} {of}" for n, side in zip((above, below), sides, strict=True) if n]
     if not parts:
         return "No interval excludes 0: these data show no such preference."
-    text = " and ".join(parts)
-    return f"It {text}: their intervals exclude 0."
+    text = ", and ".join(parts)
+    return f"{text[0].upper()}{text[1:]}: the intervals exclude 0."
 
 
 def _accuracy(report: Report) -> _Table | None:
@@ -107,23 +132,21 @@ def render_judge(report: Report, comparisons: Sequence[Comparison], site: SiteMa
         comparisons: Pairs of judges that have a page.
         site: File names.
     """
+    of = "submissions" if report.submissions else "judges"
     return page(
         "site_judge.html.j2",
         report=report,
         links=LINKS,
         sentences=_sentences(report),
         accuracy=_accuracy(report),
-        position=_by_submission(
-            "jp", report, site, "points of win rate, shown second minus shown first", 1,
-            lambda s: (s.position.effect_points, s.position.ci),
-            lambda s: "" if s.position.consistency is None else f"same verdict in both orders: {wording.share(s.position.consistency)}",
-            ("favours the second place", "favours the first place"),
+        of=of.removesuffix("s").capitalize(),
+        position=_table(
+            "jp", _positions(report, site), "points of win rate, shown second minus shown first", 1,
+            ("the second place is favoured", "the first place is favoured"), of,
         ),
-        length=_by_submission(
-            "jl", report, site, "log-odds per standard deviation of the length difference", 2,
-            lambda s: (s.length.coefficient, s.length.ci),
-            lambda s: "" if s.length.overlap is None else f"overlap in length: {wording.share(s.length.overlap, 0)}",
-            ("favours longer answers", "favours shorter answers"),
+        length=_table(
+            "jl", _lengths(report, site), "log-odds per standard deviation of the length difference", 2,
+            ("longer answers are favoured", "shorter answers are favoured"), of,
         ),
         pairs=[(site.judges[pair_key(c.a, c.b)], c) for c in comparisons],
         simulated=report.benchmark.simulated or report.judge.simulated,
