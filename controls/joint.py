@@ -23,6 +23,7 @@ from auditkit.controls.design import (
     not_computed,
     points,
 )
+from auditkit.controls.style_features import unsupported
 from auditkit.errors import NoData, NotConverged, Separated, Undefined
 from auditkit.records import Battles, Findings, Part, Score, Settings, StyleEffect
 from auditkit.stats.bootstrap import prompt_weights
@@ -71,7 +72,7 @@ def joint(battles: Battles, settings: Settings | None = None) -> Findings:
     lies within ±0.5; below 0.10 the note marks the score as an extrapolation.
 
     A score is undefined (None and the reason) with fewer than ten prompts a coefficient, perfect separation,
-    collinear columns or no convergence.
+    collinear columns, no convergence, or where differences all lie further from none than from each other.
 
     Args:
         battles: A recording.
@@ -286,6 +287,13 @@ def _fit(found: Design, columns: _Columns, benchmark: _Benchmark, settings: Sett
     n, p = len(found.prompts), X.shape[1]
     if n < _PROMPTS_A_COEFFICIENT * p:
         raise NoData(f"{n} prompts for {p} coefficients; at least {_PROMPTS_A_COEFFICIENT * p} are needed")
+    held = [j for j, term in enumerate(columns.design.terms) if term in ("length", "style")]
+    if unseen := unsupported(X[:, held]):
+        names = [name for name in ("length", *columns.style) if name != "length" or "length" in columns.design.terms]
+        raise NoData(
+            "no pair of answers is anywhere near alike in this, so nothing tells how they would fare if they were: "
+            + ", ".join(names[j] for j in unseen)
+        )
     coefficients, covariance = _glm(X, found.outcome, found.prompt)
     full = decompose(coefficients[None, :], columns.design, np.ones((1, len(benchmark.slot))))
     portions = []

@@ -22,6 +22,7 @@ from auditkit.controls.style_features import (
     published_counts,
     ratio,
     standardise,
+    unsupported,
 )
 from auditkit.errors import Undefined
 from auditkit.records import Battles, Findings, Interval, Score, Settings
@@ -344,7 +345,7 @@ def _own(model: str, games: pd.DataFrame, measured: Floats, missing: int, settin
     raw = ratio(measured[data.answer], measured[data.opponent_answer])
     n = int(data.prompt.max()) + 1
     style = _own_features(raw, data.prompt)
-    unseen = _unsupported(raw)
+    unseen = unsupported(raw)
     alike = overlap(raw[:, style.kept], data.prompt)
     method = (
         f"logistic regression on differences in {', '.join(OURS[j] for j in style.kept) or 'nothing'}; win rate at no "
@@ -372,17 +373,6 @@ def _own(model: str, games: pd.DataFrame, measured: Floats, missing: int, settin
     covariance = fitted.covariance[: len(arms), : len(arms)]
     at, se, interval = _percent(fitted.intercepts, shares, covariance, settings.level)
     return Score(model, OWN, at, se, interval, n, method, overlap=alike, note="; ".join(filter(None, notes)))
-
-
-def _unsupported(raw: Floats) -> list[int]:
-    """Return the features whose differences all lie further from none than they lie from each other.
-
-    A fitted line read off at no difference would be drawn out to more than twice the length on which it was seen; a
-    difference that never varies cannot be told from the model's own skill at all.
-    """
-    low, high = raw.min(axis=0), raw.max(axis=0)
-    gap = np.maximum(np.maximum(low, -high), 0.0)
-    return [int(j) for j in np.flatnonzero((gap > 0.0) & (gap >= high - low))]
 
 
 def _own_features(raw: Floats, prompt: Codes) -> Standardised:

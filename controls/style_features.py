@@ -22,6 +22,7 @@ __all__ = [
     "parsed_measures",
     "ratio",
     "standardise",
+    "unsupported",
 ]
 
 Floats = NDArray[np.float64]
@@ -109,3 +110,14 @@ def overlap(X: Floats, prompt: Codes) -> float:
     near = np.abs(X) <= _NEAR * X.std(axis=0)
     n = np.bincount(prompt)
     return min(float((np.bincount(prompt, weights=column) / n).mean()) for column in near.T)
+
+
+def unsupported(raw: Floats) -> list[int]:
+    """Return the features whose differences all lie further from none than they lie from each other.
+
+    A fitted line read off at no difference would be drawn out to more than twice the length on which it was seen; a
+    difference that never varies cannot be told from the model's own skill at all.
+    """
+    low, high = raw.min(axis=0), raw.max(axis=0)
+    gap = np.maximum(np.maximum(low, -high), 0.0)
+    return [int(j) for j in np.flatnonzero((gap > 0.0) & (gap >= high - low))]

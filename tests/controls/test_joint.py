@@ -242,6 +242,27 @@ def test_too_few_prompts_are_undefined(make_battles: MakeBattles) -> None:
     assert "20 prompts for 6 coefficients" in score.note
 
 
+def test_lengths_that_never_come_near_are_undefined(make_battles: MakeBattles) -> None:
+    """Always about six times as long: nothing tells how answers of equal length would fare."""
+    rng = np.random.default_rng(0)
+    games = [
+        (
+            f"p{i}",
+            "m0",
+            order,
+            float(rng.random() < 0.7),
+            answer(600 + int(rng.integers(0, 40)), 0, 0, 0),
+            answer(100, 0, 0, 0),
+        )
+        for i in range(100)
+        for order in (FIRST, SECOND)
+    ]
+    found = joint(make_battles(games), FAST)
+    assert found.scores[0].estimate is None
+    assert found.scores[0].note.endswith("would fare if they were: length")
+    assert "m0" not in found.decomposition
+
+
 def test_collinear_columns_are_undefined(make_battles: MakeBattles) -> None:
     """Headers that come exactly with lists cannot be told apart from them."""
     rng = np.random.default_rng(0)
