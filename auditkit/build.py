@@ -179,7 +179,7 @@ def _built(target: Path, pipeline: Pipeline, asking: Asking, release: Release | 
     )
     sheet = datasheet(
         pipeline, pool, done, choice, chosen, names, became,
-        None if kept is None else kept.record(chosen, s.version), () if kept is None else kept.notes(len(new)),
+        None if kept is None else kept.record(chosen, s.version), () if kept is None else kept.notes(len(new), bool(done.passes[-1].model)),
     )  # fmt: skip
     write_ledger(target / LEDGER, pipeline.ingested[1], pipeline.kept[1], became, OUTCOMES)
     page = page_of(sheet, pipeline, done, choice, names)

@@ -39,7 +39,7 @@ _PART: Final = Path("evolved") / "part-00000.parquet"
 _STEPS: Final = (
     ("read", ("unread", "refused")),
     ("clean", ("empty", "too_short", "too_long", "binary", "language", "toxic", "flagged")),
-    ("no leak", ("copies_source", "holds_answer", "other_language")),
+    ("no leak", ("copies_source", "repeats_question", "holds_answer", "other_language")),
     ("new", ("in_earlier_version", "contaminated", "duplicate_of_pool", "duplicate_of_evolved")),
     ("qualify", ("annotation_unread", "below_prompt_score")),
     ("in", ("not_needed",)),

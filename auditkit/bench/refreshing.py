@@ -109,8 +109,13 @@ class Refreshed:
             _link_errors(x, int(anchors.sum()), len(chosen)), self.evolved.record if self.evolved else None,
         )  # fmt: skip
 
-    def notes(self, new: int) -> tuple[str, ...]:
-        """Return what to know about it."""
+    def notes(self, new: int, by_model: bool) -> tuple[str, ...]:
+        """Return what to know about it.
+
+        Args:
+            new: New prompts that were drawn.
+            by_model: Were prompts annotated by a language model?
+        """
         notes = []
         if len(self.decision.anchors) < self.wanted:
             notes.append(
@@ -133,6 +138,8 @@ class Refreshed:
             notes.append(
                 "Evolved prompts were written by a simulated model: they mean nothing, and are here for a trial."
             )
+        elif self.evolved is not None and self.evolved.chosen and not by_model:
+            notes.append("No model has read the evolved prompts (--annotator): read them before you publish them.")
         if self.evolved is not None and len(self.evolved.chosen) < self.evolved.record.wanted:
             notes.append(
                 f"{self.evolved.record.wanted} evolved prompts were asked for and {len(self.evolved.chosen)} passed "

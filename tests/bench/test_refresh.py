@@ -450,6 +450,8 @@ def test_leaks_are_seen_text_by_text() -> None:
         == "holds_answer"
     )
     assert problem_of(f"{fine}\nSolution: seven degrees", source, "en", [], 0.7) == "holds_answer"
+    echo = f"{fine} It can be understood and answered by itself, without the given one."
+    assert problem_of(echo, source, "en", [], 0.7) == "repeats_question"
     assert problem_of(fine, source, "de", [], 0.7) == "other_language"
     assert problem_of("Tides?" * 3 + source, source, "en", [], 0.7) == "copies_source"
 
