@@ -20,7 +20,7 @@ _PATH = click.Path(exists=True)
 @click.argument("prompts", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=_DIR, required=True, help="The benchmark's folder.")
 @click.option("--work", type=_DIR, help="The work folder, from which a build goes on.  [default: OUT.work]")
-@click.option("--name", help="The benchmark's name.  [default: OUT's name]")
+@click.option("--name", help="The benchmark's name.  [default: OUT's; after --since the same]")
 @click.option("--version", "version", default="", help="The benchmark's version.  [default: 1; after --since the next]")
 @click.option("--since", type=_DIR_EXISTS, help="Folder of the version that this one follows.")
 @click.option(

@@ -83,9 +83,10 @@ def _show(console: Console, link: VersionLink) -> None:
     console.print(table)
     low, high = link.shift_ci
     how = f"{link.shared} models judged on both" if link.route == "models" else f"{link.anchors} anchors"
+    apart = f"{abs(link.shift):.1f} {unit} {'harder' if link.shift > 0 else 'easier'}"
     _say(
         console,
-        f"the later version is {abs(link.shift):.1f} {unit} {'harder' if link.shift > 0 else 'easier'}: shift "
+        f"the later version is {apart if round(link.shift, 1) else 'as hard'}: shift "
         f"{link.shift:+.1f} [{low:+.1f}, {high:+.1f}], by {how}",
     )
     _say(console, f"prompts: {link.earlier_prompts} and {link.later_prompts}, {link.anchors} of them in both")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from auditkit.errors import NoData
+from auditkit.formats import read
+from auditkit.scores import of_recording
 from auditkit.stats.informative import best_minus_worst, discrimination, shrunk_discrimination
 from auditkit.stats.linking import Link, anchor_drift, expected_link_se, link_scores
 
@@ -177,6 +180,29 @@ def test_a_fifth_of_the_prompts_is_where_more_anchors_stop_paying() -> None:
     assert se[50] / se[100] > 1.3
     assert se[150] / se[100] > 0.8
     assert se[25] / se[50] > 1.3
+
+
+def test_halves_of_a_real_benchmark_are_linked(shared_data: Path) -> None:
+    """AlpacaEval split at random, 80 prompts in both: held-out models of one half get their score on the other."""
+    whole = of_recording(read(shared_data / "alpaca_eval"), 1, 0).outcomes
+    assert whole is not None
+    models = whole.shape[1]
+    hits, misses = [], []
+    for seed in range(12):
+        mixed = np.random.default_rng(seed).permutation(len(whole))
+        one, two = whole[mixed[:440]], whole[mixed[360:]]
+        pairs = np.column_stack([np.arange(360, 440), np.arange(80)])
+        held = np.arange(seed % 3, models, 3)
+        rest = np.setdiff1d(np.arange(models), held)
+        own = np.column_stack([np.arange(len(rest)), rest])
+        for shared, first in ((own, one[:, rest]), (np.zeros((0, 2)), one[:, rest])):
+            link = link_scores(first, two, pairs, shared, replicates=200, seed=seed)
+            truth = np.nanmean(whole[:, held], axis=0)  # on all prompts, of which the first half is a sample
+            hits += ((link.linked_ci[held, 0] <= truth) & (truth <= link.linked_ci[held, 1])).tolist()
+            misses += (link.linked[held] - np.nanmean(one[:, held], axis=0)).tolist()
+            assert link.shift_ci[0] - 0.5 <= 0.0 <= link.shift_ci[1] + 0.5  # halves of one benchmark are as hard
+    assert np.mean(hits) >= 0.85  # models and halves are few and share prompts
+    assert np.sqrt(np.mean(np.square(misses))) < 2.5  # points of win rate, of scores from 2 to 77
 
 
 # --- drift ----------------------------------------------------------------------------------------------------------
