@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from auditkit.build import build
     from auditkit.certify import certify
     from auditkit.claim import claim
+    from auditkit.compare import compare
     from auditkit.errors import AuditkitError, InputError, Undefined, UsageError
     from auditkit.formats import convert, read
     from auditkit.quality import quality
     from auditkit.records import Battles, Settings
     from auditkit.reports import Report
     from auditkit.run import run
+    from auditkit.site import site
     from auditkit.verify import verify
 
 _HOMES: Final = {
@@ -45,10 +47,12 @@ _HOMES: Final = {
     "build": "auditkit.build",
     "certify": "auditkit.certify",
     "claim": "auditkit.claim",
+    "compare": "auditkit.compare",
     "convert": "auditkit.formats",
     "quality": "auditkit.quality",
     "read": "auditkit.formats",
     "run": "auditkit.run",
+    "site": "auditkit.site",
     "verify": "auditkit.verify",
 }
 
@@ -65,10 +69,12 @@ __all__ = [
     "build",
     "certify",
     "claim",
+    "compare",
     "convert",
     "quality",
     "read",
     "run",
+    "site",
     "verify",
 ]
 

@@ -10,7 +10,7 @@ The estimators are those of a claim's audit (`auditkit.claims`) and of an audit;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -111,6 +111,7 @@ def compare_submissions(
     settings: Settings | None = None,
     *,
     scores: Sequence[Score] | None = None,
+    flagged: Mapping[str, Sequence[str]] | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Comparison:
     """Compare two submissions of one recording, prompt by prompt.
@@ -120,6 +121,7 @@ def compare_submissions(
         a, b: The two; every difference is A minus B.
         settings: Level, replicates, seed, calibration.
         scores: What an audit of this recording found; None: the controls are run.
+        flagged: By submission, the detectors of reject severity that an audit saw flag it; None: they are run.
         progress: Told of every finished step.
 
     Returns:
@@ -143,7 +145,8 @@ def compare_submissions(
     ahead = float(pairs.difference.mean()) >= 0.0
     lead, other = (a, b) if ahead else (b, a)
     progress("comparison", 0, 3)
-    found = gains(battles, lead, other, metric, settings, settings.level)
+    known_flags = None if flagged is None else flagged.get(lead, ())
+    found = gains(battles, lead, other, metric, settings, settings.level, flagged=known_flags)
     progress("comparison", 1, 3)
     if scores is None:
         scores = controls_of(battles, settings).scores

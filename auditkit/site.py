@@ -11,9 +11,8 @@ from auditkit.audit import Progress, audit_battles, recording
 from auditkit.compare import compare_submissions
 from auditkit.errors import Undefined
 from auditkit.judge_pairs import compare_judges
-from auditkit.records import Battles, Score, Settings
-from auditkit.reports.comparison import Comparison
-from auditkit.reports.leaderboard import headline, ordered
+from auditkit.records import Battles, Settings
+from auditkit.reports.leaderboard import flags_of, headline, ordered
 from auditkit.reports.report import Report
 from auditkit.reports.site import site_files
 from auditkit.slices import sliced_board
@@ -64,13 +63,15 @@ def site(
     settings = settings or Settings()
     slices = sliced_board(battles, report, settings, progress)
     scores = tuple(s for submission in report.submissions for s in submission.scores)
+    flagged = {s.model: dict(flags_of(s)).get("reject", ()) for s in report.submissions}
     comparisons, judges = [], []
     wanted = pairs_of(report)
     for step, (a, b) in enumerate(wanted):
         progress("comparisons", step, len(wanted))
-        found = _compared(battles, a, b, settings, scores)
-        if found is not None:
-            comparisons.append(found)
+        try:
+            comparisons.append(compare_submissions(battles, a, b, settings, scores=scores, flagged=flagged))
+        except Undefined:
+            continue  # without a shared prompt there is no pair to show
     progress("comparisons", len(wanted), len(wanted))
     names = sorted(set(battles.games["judge"]) - {""})[:_MOST_JUDGES]
     for i, a in enumerate(names):
@@ -80,13 +81,6 @@ def site(
             except Undefined:
                 continue  # they judged different games: nothing pairs them
     return site_files(report, slices, comparisons, judges)
-
-
-def _compared(battles: Battles, a: str, b: str, settings: Settings, scores: tuple[Score, ...]) -> Comparison | None:
-    try:
-        return compare_submissions(battles, a, b, settings, scores=scores)
-    except Undefined:
-        return None  # without a shared prompt there is no pair to show
 
 
 def pairs_of(report: Report) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -57,7 +57,16 @@ class Gains:
     scores: tuple[float, float] | None
 
 
-def gains(battles: Battles, candidate: str, baseline: str, metric: str, settings: Settings, level: float) -> Gains:
+def gains(
+    battles: Battles,
+    candidate: str,
+    baseline: str,
+    metric: str,
+    settings: Settings,
+    level: float,
+    *,
+    flagged: Sequence[str] | None = None,
+) -> Gains:
     """Measure the gain of `candidate` over `baseline`, raw and under each control.
 
     All controls share one bootstrap of the prompts, so that the raw gain minus a controlled one has an interval too.
@@ -71,6 +80,7 @@ def gains(battles: Battles, candidate: str, baseline: str, metric: str, settings
         metric: Of the claim.
         settings: Replicates, seed, calibration.
         level: Of the intervals.
+        flagged: Detectors of reject severity that are known to have flagged the candidate; None: they are run.
 
     Raises:
         NoData: The two share no usable judgments.
@@ -87,7 +97,7 @@ def gains(battles: Battles, candidate: str, baseline: str, metric: str, settings
             _subset(pairs, weights, level, "length_matched", pairs.ratio <= MATCHED_FACTOR, "the answers are about equally long"),
             None if pairs.consistent is None else
             _subset(pairs, weights, level, "swap_consistent", pairs.consistent, "every verdict is the same in both orders"),
-            _gate(battles, candidate, settings),
+            _gate(_flagged(battles, candidate, settings) if flagged is None else flagged),
         )
         if estimate is not None
     ]  # fmt: skip
@@ -304,17 +314,21 @@ def _published_length(
     return _spread(control, gain, total, len(code), level, method)
 
 
-def _gate(battles: Battles, candidate: str, settings: Settings) -> Estimate | None:
-    """Return what is left of a candidate whose answers hold what no honest answer holds; None if they do not."""
+def _flagged(battles: Battles, candidate: str, settings: Settings) -> list[str]:
+    """Return the detectors of reject severity that flag a submission."""
     if candidate not in battles.models or not len(battles.answers):
-        return None
+        return []
     submission = battles.submission(candidate)
     if not len(submission.rows):
-        return None
+        return []
     plugins = {name: plugin.load() for name, plugin in registry.plugins("detectors").items()}
     found = detect([submission], plugins, settings)[candidate]
-    flagged = [d.detector.replace("_", " ") for d in found if d.flag and d.severity == "reject"]
+    return [d.detector for d in found if d.flag and d.severity == "reject"]
+
+
+def _gate(flagged: Sequence[str]) -> Estimate | None:
+    """Return what is left of a candidate whose answers hold what no honest answer holds; None if they do not."""
     if not flagged:
         return None
-    note = f"the submission was flagged for {', '.join(flagged)}"
+    note = f"the submission was flagged for {', '.join(name.replace('_', ' ') for name in flagged)}"
     return Estimate(GATED, None, method="detectors of reject severity", note=note)
