@@ -37,9 +37,9 @@ _TO_OTHER: Final = str.maketrans(HOMOGLYPHS)
 _INVISIBLE: Final = re.compile(
     "[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
 )
-_COMMENT: Final = re.compile(r"\n?\n?<!--.*?-->", re.DOTALL)
+_COMMENT: Final = re.compile(r"\n?\n?<!--(?:(?!<!--).)*?-->", re.DOTALL)
 _REFERENCE: Final = re.compile(r'\n?\n?^\[\w{1,20}\]: \S+ "[^"\n]*"$', re.MULTILINE)
-_SPAN: Final = re.compile(r'\n?\n?<span style="display:none">.*?</span>', re.DOTALL)
+_SPAN: Final = re.compile(r'\n?\n?<span style="display:none">(?:(?!<span style="display:none">).)*?</span>', re.DOTALL)
 
 
 def normalise(text: str) -> str:

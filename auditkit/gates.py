@@ -21,7 +21,7 @@ BALANCED: Final = (0.4, 0.6)
 COVERED: Final = 0.95
 
 
-_MODEL: Final = re.compile(r"\((\S+)\)$")
+_MODEL: Final = re.compile(r"(?<!\S)[^\s(]*\((\S+)\)$")
 #: Random cases of each gate that is tried on a recorded judge, beside the fixed ones.
 CASES: Final = 100
 #: Gates that need the judge's file, with what they need of it.

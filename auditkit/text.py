@@ -309,7 +309,7 @@ _VOCABULARIES: Final[Mapping[Vocabulary, tuple[str, str]]] = {
 }
 #: Longer runs of blanks or of non-blanks are cut before tokenising (see `count_tokens`).
 _RUN: Final = 20_000
-_LONG_RUN: Final = re.compile(rf"\S{{{_RUN + 1},}}|\s{{{_RUN + 1},}}")
+_LONG_RUN: Final = re.compile(rf"(?<!\S)\S{{{_RUN + 1},}}|(?<!\s)\s{{{_RUN + 1},}}")
 
 
 def _vocabulary_folder(vocabulary: Vocabulary) -> Path | None:

@@ -28,7 +28,7 @@ _DETECTORS: Final = {
     "stripe": "StripeDetector", "telegram_token": "TelegramBotTokenDetector", "twilio": "TwilioKeyDetector",
 }  # fmt: skip
 #: No provider's key is without such a run; a URL with a password has "://" and "@".
-_CANDIDATE: Final = re.compile(r"[A-Za-z0-9_\-./+=]{20,}|://[^\s/@]*:[^\s/@]*@")
+_CANDIDATE: Final = re.compile(r"[A-Za-z0-9_\-./+=]{20,}|://[^\s/@:]*:[^\s/@]*@")
 #: What personal data cannot do without: an at sign, a dash of five, or digits enough.
 _WORTH_A_LOOK: Final = re.compile(r"@|-----|eyJ|\d(?:\D{0,3}\d){6}")
 #: Reserved for documentation (RFC 2606): nobody's address.

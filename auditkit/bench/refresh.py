@@ -25,7 +25,7 @@ __all__ = [
 MANIFEST: Final = "manifest.json"
 RETIRED: Final = "retired.jsonl"
 _SCHEMA: Final = "auditkit.release/1"
-_LAST_NUMBER: Final = re.compile(r"\d+(?!.*\d)", re.DOTALL)
+_LAST_NUMBER: Final = re.compile(r"\d+(?=\D*\Z)")
 _NEEDED: Final = ("question.jsonl", "prompts.jsonl", "datasheet.json")
 
 

@@ -36,8 +36,8 @@ _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _GZIP: Final = b"\x1f\x8b"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MANY_DIGITS: Final = "a whole number with too many digits"
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_ODD_NUMBER: Final = re.compile(r"NaN|-?Infinity|-?[0-9]{4000,}")
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_ODD_NUMBER: Final = re.compile(r"NaN|-?Infinity|-?(?<![0-9])[0-9]{4000,}")
 
 
 def clean(text: str) -> str:

@@ -19,6 +19,8 @@ from auditkit.judging.upstream import check_upstream
 __all__ = ["PARAMS", "check"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
+#: A group that is said again: with a repeat inside it takes exponential time on what nearly matches.
+_REPEATED_GROUP: Final = re.compile(r"(?<!\\)\)[*+{]")
 _COMPAT_GROUP: Final = re.compile(r"[AB<>=]+")
 #: Sampling parameters that a judge may set, and what they may be.
 PARAMS: Final[Mapping[str, Callable[[object], bool]]] = {
@@ -159,6 +161,8 @@ def _check_verdict(spec: JudgeSpec, refuse: Refuse) -> None:
             groups = re.compile(pattern).groups
         except (re.error, RecursionError) as error:
             refuse(f"verdict.patterns.{number}", f"not a regular expression: {error}")
+        if _REPEATED_GROUP.search(pattern):
+            refuse(f"verdict.patterns.{number}", "a repeated group can take for ever on some reply")
         if groups != 1:
             refuse(f"verdict.patterns.{number}", "expected exactly one group, the label")
     for label, meaning in verdict.labels.items():

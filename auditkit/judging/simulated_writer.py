@@ -104,7 +104,7 @@ class SimulatedWriter:
 
 
 def _cut(text: str, request: Request) -> Completion:
-    pieces = re.findall(r"\s*\S+", text)
+    pieces = re.findall(r"(?<!\s)\s*\S+", text)
     most = request.params.get("max_tokens", request.params.get("max_completion_tokens"))
     kept = pieces[:most] if isinstance(most, int) else pieces
     asked = sum(len(message.content.split()) for message in request.messages)
