@@ -165,7 +165,7 @@ def test_the_policy_stops_markup_that_would_slip_in(visit: Any) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", [*PAGES, "stress"])
 def test_nothing_overflows_and_nothing_is_tiny(visit: Any, shots: Path, name: str, size: str) -> None:
-    """No sideways scrolling of the page, no text below 11 pixels, a quiet console; with every fold open."""
+    """No sideways scrolling of the page, no text below 11 pixels or in a sliver, a quiet console; with every fold open."""
     watched = visit(name, size)
     open_all(watched.page)
     for scheme in ("light", "dark"):
@@ -176,11 +176,15 @@ def test_nothing_overflows_and_nothing_is_tiny(visit: Any, shots: Path, name: st
                 tiny: [...document.querySelectorAll('body *')].filter((e) => e.checkVisibility()
                     && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())
                     && parseFloat(getComputedStyle(e).fontSize) < 11).map((e) => e.outerHTML.slice(0, 80)),
+                squeezed: [...document.querySelectorAll('tbody th, td, dd, li, p')].filter((e) => e.checkVisibility()
+                    && !e.classList.contains('visually-hidden') && e.textContent.trim().length > 16
+                    && e.clientWidth < 70).map((e) => e.outerHTML.slice(0, 80)),
                 ground: getComputedStyle(document.body).backgroundColor,
             })"""
         )
         assert found["wide"] == 0
         assert found["tiny"] == []
+        assert found["squeezed"] == []
         channels = [int(c) for c in found["ground"].removeprefix("rgb(").removesuffix(")").split(",")]
         assert (sum(channels) < 200) == (scheme == "dark")
         watched.page.screenshot(path=shots / f"{name}-{size}-{scheme}.png")
