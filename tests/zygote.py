@@ -55,18 +55,23 @@ def _run(call: socket.socket) -> int:
 
 
 def main(address: str) -> None:
-    """Serve calls at `address` until somebody ends the process."""
+    """Serve calls at `address` until somebody ends the process, or the one that started it is gone."""
+    parent = os.getppid()
     for name in ("audit", "attack", "build", "certify", "claim", "quality", "run", "stress", "verify"):
         import_module(f"auditkit.{name}")
     import_module("scipy.stats")
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)
     server.listen(16)
+    server.settimeout(5)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    while True:
-        call, _ = server.accept()
+    while os.getppid() == parent:
+        try:
+            call, _ = server.accept()
+        except TimeoutError:
+            continue
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             code = 70
