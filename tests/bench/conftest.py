@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from auditkit.bench import plot
 
 
 def _pools() -> Any:
@@ -21,6 +24,27 @@ def _pools() -> Any:
         sys.modules[name] = module
         spec.loader.exec_module(module)
     return sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def _maps_once(request: pytest.FixtureRequest, _drawn: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Place the dots of equal pools once: it takes a third of a small build. Marked `map_anew`, a test does all itself."""
+    if request.node.get_closest_marker("map_anew"):
+        return
+    real = plot._layout
+
+    def layout(vectors: Any, seed: int) -> Any:
+        key = (np.ascontiguousarray(vectors).tobytes(), seed)
+        if key not in _drawn:
+            _drawn[key] = real(vectors, seed)
+        return _drawn[key]
+
+    monkeypatch.setattr(plot, "_layout", layout)
+
+
+@pytest.fixture(scope="session")
+def _drawn() -> dict[Any, Any]:
+    return {}
 
 
 @pytest.fixture(scope="session")

@@ -98,6 +98,7 @@ def test_the_funnel_adds_up_and_the_ledger_names_every_prompt(built: BuildResult
             assert line["value"] >= 0.7
 
 
+@pytest.mark.map_anew
 def test_equal_builds_are_equal_bytes(built: BuildResult, pool: Any, tmp_path: Path) -> None:
     """The same inputs, settings and seed give the same files; another seed gives another draw."""
     extra = built.folder.parent / "trivial.json"

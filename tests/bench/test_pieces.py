@@ -370,8 +370,9 @@ def test_planted_topics_are_recovered(pools: Any, tmp_path: Path) -> None:
     vectors = load_vectors([tmp_path / "e"])
     found = cluster(vectors, method="kmeans", min_cluster=8, k=0, seed=0)
     assert adjusted_rand_score(truth["topic"], found.labels) >= 0.9
-    again = cluster(vectors, method="kmeans", min_cluster=8, k=0, seed=0)
-    assert (again.labels == found.labels).all()
+    some = vectors[:600]
+    one, two = (cluster(some, method="kmeans", min_cluster=8, k=0, seed=0) for _ in range(2))
+    assert (one.labels == two.labels).all()
     assert np.bincount(found.labels).argmax() == 0  # numbered by falling size
 
 

@@ -143,6 +143,7 @@ def test_prompts_that_separate_nobody_are_retired(first: BuildResult, second: Bu
     assert all(line["discrimination"] is not None for line in retired.values())
 
 
+@pytest.mark.map_anew
 def test_equal_refreshes_are_equal_bytes(
     first: BuildResult, second: BuildResult, fresh: Path, pool: Any, judged: Path, tmp_path: Path
 ) -> None:
