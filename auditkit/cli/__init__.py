@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -73,6 +74,8 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                raise Failure(f"{printable(error.filename)}: the name is too long", 2) from None
             if os.environ.get("AUDITKIT_DEBUG"):
                 raise
             text = printable(f"{type(error).__name__}: {error}", 300)

@@ -101,8 +101,12 @@ def open_file(path: Path) -> BinaryIO:
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"the file cannot be read: {reason}", path=path) from error
-    head = handle.read(4)
-    handle.seek(0)
+    try:
+        head = handle.read(4)
+        handle.seek(0)
+    except OSError as error:
+        handle.close()
+        raise InputError(f"the file cannot be read: {error.strerror}", path=path) from error
     problem = mend = None
     if not head:
         problem = "the file is empty"

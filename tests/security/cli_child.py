@@ -27,7 +27,20 @@ from auditkit.judging.spec import load_judge
 
 for name in _COMMANDS.values():
     import_module(f"auditkit.cli.{name}")
-for name in ("audit", "certify", "claim", "quality", "stress", "verify", "attack", "build", "run"):
+for name in (
+    "judging.clients.openai_client",
+    "judging.engine",
+    "judging.session",
+    "audit",
+    "certify",
+    "claim",
+    "quality",
+    "stress",
+    "verify",
+    "attack",
+    "build",
+    "run",
+):
     import_module(f"auditkit.{name}")
 choose(load_judge("arena-hard-v0.1"), suite="quick")
 

@@ -160,3 +160,9 @@ def processes() -> Iterator[Callable[..., list[Ended]]]:
 
         yield run
         sent.close()
+
+
+@pytest.fixture(scope="session")
+def sample() -> SimpleNamespace:
+    """The module `tests/reports/sample.py`: `report`, `submission`, `attacked`, `field` …"""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "reports" / "sample.py")))

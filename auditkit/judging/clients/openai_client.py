@@ -176,6 +176,12 @@ class OpenAIClient:
             )
         return self._session
 
+    def _without_key(self, content: bytes) -> bytes:
+        """Return an answer in which the server does not say our key back: completions are stored, and published."""
+        if self._secret == _NO_KEY:
+            return content
+        return content.replace(self._secret.encode(), b"[removed]")
+
     def _read(
         self, request: Request, response: aiohttp.ClientResponse, content: bytes, where: str, latency: float
     ) -> Completion:
@@ -184,7 +190,7 @@ class OpenAIClient:
         body: Any = None
         # Raised outside the handler, whose error would hold the whole answer.
         with suppress(ValueError, RecursionError):
-            body = json.loads(content)
+            body = json.loads(self._without_key(content))
         if body is None:
             page = content.lstrip()[:1] == b"<"
             what = "a web page, not a completion; check the base_url, which often ends in /v1" if page else "no JSON"
