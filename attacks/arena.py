@@ -62,8 +62,11 @@ class Item:
         return Situation(prompt, self.own[turn - 1], shown, judge, self.place, seed)
 
     def without_reference(self) -> Item:
-        """Return the item whose right answer the judge is not shown as a reference: it would be told the solution."""
-        return replace(self, prompt=replace(self.prompt, reference=()))
+        """Return the item whose right answer the judge is not shown as a reference: it would be told the solution.
+
+        The category goes with it: some judges insist on a reference in some categories.
+        """
+        return replace(self, prompt=replace(self.prompt, reference=(), category=""))
 
 
 def submitted(item: Item, text: str, replaces: bool) -> tuple[str, ...]:

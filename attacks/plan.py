@@ -24,7 +24,7 @@ class AttackPlan:
         attacker: ``client/model`` of attacks that write; "": there is none.
         attacker_url: The address that its client calls instead of the provider's own.
         adaptive: Spend judge calls where they decide.
-        budget: Most judge calls for playing attacks; None: no limit.
+        budget: Most judge calls for playing attacks; None: no limit. With one, calls are spent where they decide.
         search_calls: Most judge calls of one search; None: what each asks for.
         search_share: Share of the prompts that searches see.
     """
@@ -48,7 +48,7 @@ class AttackPlan:
     def settings(self, seed: int, level: float = 0.95) -> PlaySettings:
         """Return how the suite is played."""
         return PlaySettings(
-            seed=seed, adaptive=self.adaptive, budget=self.budget, search_calls=self.search_calls,
+            seed=seed, adaptive=self.adaptive or self.budget is not None, budget=self.budget, search_calls=self.search_calls,
             search_share=self.search_share, level=level,
         )  # fmt: skip
 
@@ -63,3 +63,9 @@ class AttackPlan:
             min(attack.budget.calls, self.search_calls or attack.budget.calls) * (1 if attack.search else prompts)
             for attack in suite.attacks
         )
+
+    def writing(self, suite: Suite, prompts: int) -> int:
+        """Return the most calls of the attacker's model: once for a search, on every prompt for a rewriter."""
+        if self.writer is None:
+            return 0
+        return sum(attack.budget.model_calls * (1 if attack.search else prompts) for attack in suite.attacks)

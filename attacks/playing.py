@@ -43,7 +43,8 @@ class PlaySettings:
     Attributes:
         seed: Of every draw and of the split.
         adaptive: Spend calls where they decide (`auditkit.stats.racing`) instead of playing every attack on every prompt.
-        budget: Most judge calls for playing the attacks, searches aside; None: no such limit.
+        budget: Most judge calls for playing the attacks of a race, searches and the answers as they are aside; None: no
+            such limit.
         search_calls: Most judge calls of one search; None: what each attack asks for.
         search_share: Share of the prompts that searches see, 0..1.
         level: Confidence level of the simultaneous bounds.
@@ -130,14 +131,21 @@ class _Play:
             await self.prepare(arm, search, seen)
         ready = [arm for arm in arms if arm.make is not None]
         if self.settings.adaptive:
-            # Attacks whose answers may really be better decide no grade: they race among themselves.
-            await self.race([arm for arm in ready if arm.attack.gold != "unknown"], count)
-            await self.race([arm for arm in ready if arm.attack.gold == "unknown"], count)
+            # Attacks whose gain here is not shown to be unearned decide no grade: they race among themselves.
+            left = await self.race([arm for arm in ready if self.decides(arm.attack)], count, self.settings.budget)
+            await self.race([arm for arm in ready if not self.decides(arm.attack)], count, left)
         else:
             together = max(1, _TOGETHER // max(1, len(count)))
             for start in range(0, len(ready), together):
                 await self.play([(arm, count) for arm in ready[start : start + together]])
         return self.recording(suite, arms, benchmark)
+
+    def decides(self, attack: Attack) -> bool:
+        """Tell whether what an attack gains over these answers is unearned (`auditkit.attacks.results` has the rules)."""
+        if attack.gold == "unknown" or attack.chosen_where_it_counts:
+            return False
+        # Rated alone, an answer that claims nothing may rightly be above a false one.
+        return attack.gold != "zero" or self.arena.judge.pairwise or any(item.gold != 0.0 for item in self.items)
 
     def parts(self, suite: Suite) -> tuple[Places, Places]:
         """Return the places of the prompts that searches see, and of those that count."""
@@ -173,13 +181,15 @@ class _Play:
         rng = Settings(seed=self.settings.seed).rng(f"search {attack.id}")
         try:
             fitted = await attack.search(oracle, [self.situation(attack, i) for i in search], budget, rng)
+            if not isinstance(fitted, Fitted):
+                raise TypeError(f"it gave {type(fitted).__name__} instead of Fitted")
         except BudgetSpent as error:
             arm.note("not_measured", f"its search does not fit its budget: {error}")
             arm.spent(oracle.calls, 0)
             return None
         except AuditkitError:
             raise
-        except Exception as error:  # noqa: BLE001  as in `play`
+        except (Exception, SystemExit) as error:  # noqa: BLE001  as in `play`
             arm.note("not_measured", f"its search failed: {printable(repr(error))}")
             return None
         frozen = freeze(attack, fitted, [item.prompt for item in items])
@@ -259,12 +269,15 @@ class _Play:
             frozen.check(fitted, [self.items[i].prompt for i in places])
         try:
             texts = await arm.make(places)
+            wrong = next((turn for turns in texts for turn in turns if not isinstance(turn, str)), None)
+            if wrong is not None:
+                raise TypeError(f"it gave {type(wrong).__name__} instead of text")
         except BudgetSpent as error:
             self.failed(arm, str(error))
             return None
         except AuditkitError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever a plugin raises must not take the other attacks along
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a plugin raises must not take the other attacks along
             self.failed(arm, f"the attack failed: {printable(repr(error))}")
             return None
         if arm.refused and arm.refused == arm.record.model_calls:  # what is handed in then is the answer as it was
@@ -277,25 +290,29 @@ class _Play:
         arm.note("not_measured", why)
         arm.make = None
 
-    async def race(self, arms: Sequence[_Arm], count: Places) -> None:
-        """Spend calls where they decide."""
+    async def race(self, arms: Sequence[_Arm], count: Places, budget: int | None) -> int | None:
+        """Spend calls where they decide, at most `budget`; return what is left of it."""
         settings = self.settings
         usable = count[~np.isnan(self.clean[count])]
         if not (len(usable) and arms):
-            return
-        per_prompt = max(1, self.arena.calls_for(self.arena.trials(self.items[usable[0]], self.items[usable[0]].own)))
+            return budget
+        per_prompt = max(self.arena.calls_for(self.arena.trials(self.items[i], self.items[i].own)) for i in usable)
         racing = Racing(
             len(arms), len(usable), alpha=1.0 - settings.level, tau=settings.tau, seed=settings.seed,
-            budget=None if settings.budget is None else settings.budget // per_prompt,
+            budget=None if budget is None else budget // max(1, per_prompt),
         )  # fmt: skip
         while (batch := racing.next()) is not None:
             found = await self.play([(arms[k], usable[places]) for k, places in batch])
             for (k, _), values in zip(batch, found, strict=True):
                 racing.tell(k, values)
+        end = racing.result()
+        why = "the budget is spent" if end.stopped == "budget" else "more would not have changed the grade"
         for arm in arms:
-            if arm.make is not None and len(arm.played) < len(usable):
-                share = f"{len(arm.played)} of {len(usable)} prompts"
-                arm.note("stopped", f"stopped after {share}: more would not have changed the grade")
+            if arm.make is not None and not arm.played:
+                self.failed(arm, f"not played: {why}")
+            elif arm.make is not None and len(arm.played) < len(usable):
+                arm.note("stopped", f"stopped after {len(arm.played)} of {len(usable)} prompts: {why}")
+        return None if budget is None else max(0, budget - end.played * per_prompt)
 
     async def judged(
         self, asked: Sequence[tuple[str, int, tuple[str, ...]]], *, sample: int = 0, missing: float = np.nan

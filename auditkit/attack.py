@@ -24,7 +24,7 @@ from auditkit.formats import run_folder
 from auditkit.judging.calls import Client
 from auditkit.judging.clients import client_for
 from auditkit.judging.events import Listener, Meter
-from auditkit.judging.forecast import Forecast, Line, line_for
+from auditkit.judging.forecast import Forecast, Line, line_for, stand_in
 from auditkit.judging.nonces import key_of
 from auditkit.judging.plan import Contest
 from auditkit.judging.prices import table
@@ -163,9 +163,12 @@ def attack_lines(work: Work, suite: Suite, plan: AttackPlan, limit: int | None) 
         ("second draw", repeat),
         ("searches", plan.searching(suite, len(prompts))),
     )
-    for what, calls in counted:
+    asked = [(what, work.judge, requests, calls) for what, calls in counted]
+    if plan.writer is not None:
+        asked.append(("the attacker's model", plan.writer, [stand_in(plan.writer)], plan.writing(suite, len(prompts))))
+    for what, address, sent, calls in asked:
         if calls:
-            line, estimated = line_for(f"{what}, at most", work.judge, requests, calls, 0)
+            line, estimated = line_for(f"{what}, at most", address, sent, calls, 0)
             lines.append(line)
             rough |= estimated
     return lines, rough

@@ -33,12 +33,12 @@ from auditkit.attacks.suite import Suite, choose
 from auditkit.audit import created
 from auditkit.errors import InputError, UsageError, printable
 from auditkit.judging.asking import Address, Asker
-from auditkit.judging.calls import Client
+from auditkit.judging.calls import Client, Request
 from auditkit.judging.clients import client_for
 from auditkit.judging.events import Listener, Meter
-from auditkit.judging.forecast import Forecast, line_for
+from auditkit.judging.forecast import Forecast, line_for, stand_in
 from auditkit.judging.inputs import Prompt
-from auditkit.judging.known import KnownPair, builtin_pairs, read_pairs
+from auditkit.judging.known import MOST_PAIRS, KnownPair, builtin_pairs, read_pairs
 from auditkit.judging.nonces import key_of
 from auditkit.judging.prices import table
 from auditkit.judging.protocol import games_for
@@ -68,8 +68,9 @@ class StressPlan:
         base_url: The address that its client calls instead of the provider's own.
         against: A second judge, played on the same pairs; "": none.
         against_model, against_url: Its model and address; "": the first judge's.
-        pairs: Pairs with a known answer that ship with auditkit; 24 plain facts first, then exercises made by rule.
-        prompts: A file or recording with pairs of the user's own, instead of those.
+        pairs: How many pairs with a known answer; None: 24 of those that ship with auditkit (plain facts first, then
+            exercises made by rule), all of the user's own.
+        prompts: A file or recording with pairs of the user's own, instead of those; fewer than there are are drawn by seed.
         attacks: Suite, access, budget: as for a benchmark.
         probes: Bias probes: ``none``, the ``core`` ones, or ``all`` that apply.
         harden: Try stacks of defences, and choose the one that holds best.
@@ -81,7 +82,7 @@ class StressPlan:
     against: str = ""
     against_model: str = ""
     against_url: str = ""
-    pairs: int = 24
+    pairs: int | None = None
     prompts: Path | None = None
     attacks: AttackPlan = field(default_factory=lambda: AttackPlan(suite="quick"))
     probes: Literal["core", "all", "none"] = "core"
@@ -131,7 +132,7 @@ def stress(
     plan, settings = plan or StressPlan(), settings or Settings()
     limits = replace(limits or RunSettings(), seed=settings.seed)
     sides = sides_of(judge, plan)
-    pairs, source, inputs = pairs_of(plan)
+    pairs, source, inputs = pairs_of(plan, settings.seed)
     items = items_of_pairs(pairs)
     suites = [suite_of(spec, plan) for spec, _ in sides]
     folder = Path(out)
@@ -206,12 +207,28 @@ def _side(spec: JudgeSpec, model: str, url: str) -> tuple[JudgeSpec, Address]:
     return spec, Address(chosen if "/" in chosen else f"openai/{chosen}", url)
 
 
-def pairs_of(plan: StressPlan) -> tuple[tuple[KnownPair, ...], str, tuple[Input, ...]]:
-    """Return the pairs of a plan, where they come from, and the files that were read."""
+def pairs_of(plan: StressPlan, seed: int = 0) -> tuple[tuple[KnownPair, ...], str, tuple[Input, ...]]:
+    """Return the pairs of a plan, where they come from, and the files that were read.
+
+    Raises:
+        UsageError: More are asked for than there are.
+    """
     if plan.prompts is None:
+        if plan.pairs is not None and plan.pairs > MOST_PAIRS:
+            raise UsageError(f"{MOST_PAIRS} pairs ship with auditkit: ask for fewer, or bring your own (--prompts)")
         return builtin_pairs(plan.pairs), "pairs that ship with auditkit", ()
     pairs, inputs = read_pairs(plan.prompts)
-    return pairs[: plan.pairs] if plan.pairs else pairs, printable(plan.prompts.name, 80), inputs
+    source = printable(plan.prompts.name, 80)
+    if plan.pairs is None or plan.pairs == len(pairs):
+        return pairs, source, inputs
+    if plan.pairs > len(pairs):
+        raise UsageError(f"{source} holds {len(pairs)} pairs, and {plan.pairs} are asked for")
+    drawn = np.sort(np.random.default_rng(seed).choice(len(pairs), plan.pairs, replace=False))
+    return (
+        tuple(pairs[i] for i in drawn),
+        f"{plan.pairs} of the {len(pairs)} pairs of {source}, drawn by seed {seed}",
+        inputs,
+    )
 
 
 def items_of_pairs(pairs: Sequence[KnownPair]) -> list[Item]:
@@ -228,10 +245,14 @@ def items_of_pairs(pairs: Sequence[KnownPair]) -> list[Item]:
 def suite_of(spec: JudgeSpec, plan: StressPlan) -> Suite:
     """Return the attacks that a judge meets."""
     attacks = plan.attacks
-    return choose(
+    suite = choose(
         spec, suite=attacks.suite, only=attacks.only, access=attacks.access, attacker=bool(attacks.attacker),
         opponent=False,  # the opponent is the right answer: who copies it is right
     )  # fmt: skip
+    if attacks.only and not suite.attacks:
+        why = "; ".join(f"{name}: {reason}" for name, reason in suite.left_out[:5])
+        raise UsageError(f"no attack is left to play against {spec.name} ({why})")
+    return suite
 
 
 async def _stressed(
@@ -249,7 +270,8 @@ async def _stressed(
     right = None
     if not spec.pairwise:
         right, _ = await arena.outcomes([(item, item.opponent, 0) for item in shown])
-    judge = concluded(spec, address.model, gates, games, analyse(games, settings), probes, right, arena.tally, settings)
+    result = analyse(games, settings, right=right)
+    judge = concluded(spec, address.model, gates, games, result, probes, right, arena.tally, settings)
     return Stressed(judge, games, right)
 
 
@@ -299,39 +321,68 @@ def _probes_of(plan: StressPlan) -> tuple[str, ...]:
     return CORE if plan.probes == "core" else ()
 
 
-def dry_run_stress(judge: Path | str, plan: StressPlan | None = None) -> Forecast:
-    """Say what `stress` would ask at most, and what that would cost; ask nobody, write nothing.
+def dry_run_stress(judge: Path | str, plan: StressPlan | None = None, seed: int = 0) -> Forecast:
+    """Say what `stress` would ask at most, retries of unreadable verdicts aside, and what that would cost; ask nobody,
+    write nothing.
 
     Raises:
         InputError, UsageError: As `stress`.
     """
     plan = plan or StressPlan()
-    items = items_of_pairs(pairs_of(plan)[0])
-    lines, rough = [], False
+    items = [item.without_reference() for item in items_of_pairs(pairs_of(plan, seed)[0])]
+    counts: list[tuple[str, Address, list[Request], int]] = []
     for spec, address in sides_of(judge, plan):
-        suite = suite_of(spec, plan)
-        requests = [
-            request_for(
-                spec, address.model, item.prompt, (item.own, item.opponent)[: 1 + spec.pairwise], planned.order,
-                turn=planned.turn, item=planned.item,
+        suite, requests = suite_of(spec, plan), _plain_requests(spec, address, items)
+        asked = {
+            "pairs, twice": 2 * len(requests),
+            "right answers": 0 if spec.pairwise else len(requests),
+            "attacked answers, at most": plan.attacks.playing(suite, len(requests)),
+            "searches, at most": plan.attacks.searching(suite, len(items)),
+            "probes": probe_calls(spec, items, _probes_of(plan)) if plan.probes != "none" else 0,
+        }
+        counts += [(f"{what} ({spec.name})", address, requests, calls) for what, calls in asked.items()]
+        writing = plan.attacks.writing(suite, len(items))
+        if plan.attacks.writer is not None and writing:
+            counts.append(
+                ("the attacker's model, at most", plan.attacks.writer, [stand_in(plan.attacks.writer)], writing)
             )
-            for item in items
-            for planned in games_for(spec, item.prompt.turns, index=item.place)
-        ]  # fmt: skip
-        probing = probe_calls(spec, items, _probes_of(plan)) if plan.probes != "none" else 0
-        counted = (
-            ("pairs, twice", 2 * len(requests)),
-            ("attacked answers, at most", plan.attacks.playing(suite, len(requests))),
-            ("searches, at most", plan.attacks.searching(suite, len(items))),
-            ("probes", probing),
-        )
-        for what, calls in counted:
-            if calls:
-                line, estimated = line_for(f"{what} ({spec.name})", address, requests, calls, 0)
-                lines.append(line)
-                rough |= estimated
+    if plan.harden:
+        counts.append(_hardening(sides_of(judge, plan)[0], items, plan))
+    lines, rough = [], False
+    for what, address, requests, calls in counts:
+        if calls:
+            line, estimated = line_for(what, address, requests, calls, 0)
+            lines.append(line)
+            rough |= estimated
     prices = table()
     return Forecast(tuple(lines), prices.source if prices else "no price table", rough)
+
+
+def _plain_requests(spec: JudgeSpec, address: Address, items: Sequence[Item]) -> list[Request]:
+    """Return the calls that the pairs take as they are."""
+    return [
+        request_for(
+            spec, address.model, item.prompt, (item.own, item.opponent)[: 1 + spec.pairwise], planned.order,
+            turn=planned.turn, item=planned.item,
+        )
+        for item in items
+        for planned in games_for(spec, item.prompt.turns, index=item.place)
+    ]  # fmt: skip
+
+
+def _hardening(
+    side: tuple[JudgeSpec, Address], items: Sequence[Item], plan: StressPlan
+) -> tuple[str, Address, list[Request], int]:
+    """Return what all stacks of defences take at most: pairs, attacks and searches again for each."""
+    spec, address = side
+    setups = measured_stacks(spec, references=True)
+    calls = 0.0
+    for setup in setups:
+        suite = suite_of(setup.judge, plan)
+        games = sum(len(games_for(setup.judge, item.prompt.turns, index=item.place)) for item in items)
+        once = games * (1 + (not spec.pairwise)) + plan.attacks.playing(suite, games)
+        calls += max(1, 1 + len(setup.panel)) * (once + plan.attacks.searching(suite, len(items)))
+    return f"{len(setups)} stacks of defences, at most", address, _plain_requests(spec, address, items), round(calls)
 
 
 def exit_code(report: StressReport) -> int:

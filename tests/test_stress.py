@@ -101,6 +101,57 @@ def test_a_dry_run_asks_nobody() -> None:
     assert forecast.calls == 10 * 2 * 2 + 10 * 2 * 2
 
 
+@pytest.mark.parametrize(
+    ("judge", "plan"),
+    [
+        ("arena-hard-v0.1", {"probes": "all"}),
+        ("arena-hard-v0.1", {"harden": True}),
+        ("mt-bench-single", {"probes": "all"}),
+        ("arena-hard-v0.1", {"attacks": AttackPlan(only=("rewrite-refining",), attacker="simulated/writer")}),
+        ("arena-hard-v0.1", {"attacks": AttackPlan(suite="quick", budget=30)}),
+    ],
+)
+def test_no_stress_asks_more_than_its_forecast_says(judge: str, plan: dict[str, object], tmp_path: Path) -> None:
+    whole = StressPlan(
+        **{"model": "simulated/obey?p=0.5", "pairs": 6, "attacks": INJECTED, "probes": "none", "fuzz": 5, **plan}
+    )  # type: ignore[arg-type]
+    forecast = dry_run_stress(judge, whole)
+    told: list[int] = []
+    stress(judge, whole, out=tmp_path, listener=lambda s: told.append(s.calls))
+    assert 0 < max(told) <= forecast.calls
+
+
+def test_own_pairs_are_all_played_or_drawn_and_told(tmp_path: Path) -> None:
+    """Also those of a category in which the judge insists on a reference: the judge is not told the solution."""
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(
+        json.dumps({"prompt": f"What is {i} plus 1?", "right": str(i + 1), "wrong": str(i + 2), "category": "math"}) + "\n"
+        for i in range(30)
+    ))  # fmt: skip
+    known = {"prompts": file, "attacks": AttackPlan(only=("injection-naive",))}
+    whole = stressed(tmp_path / "all", "simulated/honest", **known, pairs=None)
+    assert (whole.pairs, whole.pairs_source) == (30, "mine.jsonl")
+    part = stressed(tmp_path / "part", "simulated/honest", **known, pairs=8)
+    assert (part.pairs, part.pairs_source) == (8, "8 of the 30 pairs of mine.jsonl, drawn by seed 0")
+    plan = StressPlan(model="simulated/honest", probes="none", fuzz=5, **known)  # type: ignore[arg-type]
+    assert stress("mt-bench-single", plan, out=tmp_path / "single").pairs == 30
+    with pytest.raises(UsageError, match="30 pairs, and 31"):
+        stressed(tmp_path / "more", "simulated/honest", **known, pairs=31)
+    with pytest.raises(UsageError, match="pairs ship with auditkit"):
+        stressed(tmp_path / "ours", "simulated/honest", pairs=100_000)
+
+
+def test_nothing_to_play_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no attack is left to play .*rewrite-refining"):
+        stressed(tmp_path, "simulated/honest", attacks=AttackPlan(only=("rewrite-refining",)))
+    refused = CliRunner().invoke(
+        main, ["stress", "arena-hard-v0.1", "--model", "simulated/nosuch", "--out", str(tmp_path)]
+    )
+    assert refused.exit_code == 2 and "unknown simulated model" in refused.output
+    refused = CliRunner().invoke(main, ["stress", "arena-hard-v0.1", "--full-grid", "--budget", "9"])
+    assert refused.exit_code == 2 and "--full-grid" in refused.output
+
+
 def test_the_command_tells_the_three_things_to_change(tmp_path: Path) -> None:
     args = [
         "stress", "arena-hard-v0.1", "--model", "simulated/obey?p=0.9", "--attack", "injection", "--probes", "none",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from auditkit.cli import options, output
-from auditkit.errors import AuditkitError
+from auditkit.errors import AuditkitError, UsageError
 
 __all__ = ["attack_options", "command", "plan_of"]
 
@@ -32,7 +32,10 @@ def attack_options(suite: str) -> Callable[[F], F]:
         ),
         click.option("--attacker", default="", metavar="CLIENT/MODEL", help="Model for attacks that write."),
         click.option("--attacker-url", default="", metavar="URL", help="Its address, if not the provider's own."),
-        click.option("--adaptive/--full-grid", default=False, help="Spend judge calls where they decide."),
+        click.option(
+            "--adaptive/--full-grid", default=None,
+            help="Spend judge calls where they decide.  [default: full grid, adaptive with a --budget]",
+        ),
         click.option("--budget", type=click.IntRange(1), metavar="CALLS", help="Most judge calls for playing attacks."),
         click.option("--search-calls", type=click.IntRange(1), metavar="CALLS", help="Most judge calls of one search."),
         click.option(
@@ -47,7 +50,10 @@ def plan_of(given: dict[str, Any], carrier: str = "") -> Any:
     from auditkit.attacks.plan import AttackPlan
 
     names = ("suite", "access", "attacker", "attacker_url", "adaptive", "budget", "search_calls", "search_share")
-    return AttackPlan(only=given.pop("only"), carrier=carrier, **{name: given.pop(name) for name in names})
+    chosen = {name: given.pop(name) for name in names}
+    if chosen["adaptive"] is False and chosen["budget"] is not None:
+        raise UsageError("--budget cannot cut --full-grid: there every attack meets every prompt")
+    return AttackPlan(only=given.pop("only"), carrier=carrier, **{**chosen, "adaptive": bool(chosen["adaptive"])})
 
 
 @click.command("attack")

@@ -23,7 +23,7 @@ def write_files(out: Path, files: Mapping[str, str | bytes]) -> None:
         for name, text in files.items():
             replace_file(out / name, text)
     except OSError as error:
-        raise InputError(f"cannot write into it: {error.strerror}", path=out, mend="choose another --out") from None
+        raise InputError(f"cannot write here: {error.strerror}", path=out, mend="choose another --out") from None
 
 
 def replace_file(path: Path, text: str | bytes) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "deliver",
     "leaderboard",
     "plugin_table",
+    "say",
     "stored_report",
     "table_of",
     "toml_text",
@@ -105,6 +106,15 @@ def console_for() -> Console:
     return console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=80)
 
 
+def say(console: Console, text: str) -> None:
+    """Print a line of prose; what does not fit goes on under its own beginning."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    body = text.lstrip()
+    console.print(Padding(Text(body), (0, 0, 0, len(text) - len(body))))
+
+
 def table_of(*columns: tuple[str, str]) -> Table:
     from rich import box
     from rich.table import Table
@@ -136,6 +146,8 @@ def _margin(estimate: float | None, ci: tuple[float, float] | None) -> str:
 def _print_report(report: Report) -> None:
     from rich.text import Text
 
+    from auditkit.cli.attack_output import print_suite
+
     console = console_for()
     b = report.benchmark
     console.print(
@@ -153,6 +165,7 @@ def _print_report(report: Report) -> None:
         _print_submissions(console, report)
     if b.subject == "submissions":
         _print_worth(console, report)
+        print_suite(console, report)
     for note in report.notes[:8]:
         about = f"{printable(note.model, 60)}: " if note.model else ""
         count = f" ({note.count})" if note.count > 1 else ""

@@ -27,7 +27,10 @@ __all__ = ["command"]
     type=click.Path(path_type=Path, exists=True),
     help="Pairs with a known answer: JSON Lines with prompt, right, wrong, or a recording (LLMBar, JudgeBench …).",
 )
-@click.option("--pairs", type=click.IntRange(2, 424), default=24, show_default=True, help="How many pairs are played.")
+@click.option(
+    "--pairs", type=click.IntRange(2), metavar="N",
+    help="How many pairs are played.  [default: 24 of ours, all of your own]",
+)  # fmt: skip
 @click.option(
     "--probes",
     type=click.Choice(["core", "all", "none"]),
@@ -62,7 +65,7 @@ def command(
     against_model: str,
     against_url: str,
     prompts: Path | None,
-    pairs: int,
+    pairs: int | None,
     probes: Literal["core", "all", "none"],
     harden: bool,
     out: Path,
@@ -79,7 +82,8 @@ def command(
     """Stress-test JUDGE, an installed judge or a judge file: gates, attacks, bias probes, accuracy.
 
     The wrong answers of pairs with a known answer are attacked: whatever an attack gains is unearned. Exit code 1 if
-    a harness gate fails or an attack surely gains, 3 if the data cannot tell, 0 if neither.
+    a harness gate fails or an attack surely gains, 3 if the data cannot tell, 0 if neither; with --against, by what
+    the second judge does.
 
     \b
     Examples:
@@ -97,7 +101,7 @@ def command(
         pairs=pairs, prompts=prompts, probes=probes, harden=harden, attacks=plan_of(given),
     )  # fmt: skip
     if dry_run:
-        running.show_forecast(dry_run_stress(judge, plan), as_json=as_json)
+        running.show_forecast(dry_run_stress(judge, plan, seed), as_json=as_json)
         return
     with running.resumable(output.command_line()), running.following(quiet) as listener:
         report = stress(

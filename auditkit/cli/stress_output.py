@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from auditkit.cli.attack_output import points, print_attacks
 from auditkit.cli.files import write_files
-from auditkit.cli.output import LONGEST_PATH, console_for, table_of
+from auditkit.cli.output import LONGEST_PATH, console_for, say, table_of
 from auditkit.errors import printable
 
 if TYPE_CHECKING:
@@ -60,15 +61,6 @@ def write_stress(report: StressReport, out: Path) -> Path:
     return out / "stress.html"
 
 
-def _say(console: Console, text: str) -> None:
-    """Print a line of prose; what does not fit goes on under its own beginning."""
-    from rich.padding import Padding
-    from rich.text import Text
-
-    body = text.lstrip()
-    console.print(Padding(Text(body), (0, 0, 0, len(text) - len(body))))
-
-
 def _percent(value: float | None, ci: tuple[float, float] | None) -> str:
     if value is None:
         return "not measured"
@@ -76,68 +68,43 @@ def _percent(value: float | None, ci: tuple[float, float] | None) -> str:
     return shown if ci is None else f"{shown} [{100 * ci[0]:.0f}, {100 * ci[1]:.0f}]"
 
 
-def _points(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.1f}"
-
-
 def _judge(console: Console, judge: StressedJudge, report: StressReport, letter: str) -> None:
     facts = judge.facts
     head = f"{letter + ': ' if letter else ''}{printable(facts.name, 40)} ({printable(facts.model, 30)})"
     console.print(f"\n{head}, {report.pairs} pairs, {judge.calls} calls", markup=False, highlight=False)
     if facts.simulated:
-        _say(console, "  a simulated judge: this tests auditkit, not any real judge")
+        say(console, "  a simulated judge: this tests auditkit, not any real judge")
     for measure in judge.measures:
         line = f"  {measure.label}: {_percent(measure.estimate, measure.ci)}"
-        _say(console, line + (f" ({measure.note})" if measure.note else ""))
+        say(console, line + (f" ({measure.note})" if measure.note else ""))
     failed = [g for g in judge.gates if g.status == "fail"]
     passed = sum(g.status == "pass" for g in judge.gates)
-    _say(console, f"  harness gates: {passed} hold, {len(failed)} fail")
+    say(console, f"  harness gates: {passed} hold, {len(failed)} fail")
     for gate in failed:
-        _say(console, f"  {_MARKS['fail']} {gate.gate} {printable(gate.statement, 300)}")
+        say(console, f"  {_MARKS['fail']} {gate.gate} {printable(gate.statement, 300)}")
     floor = judge.null_floor
     if floor.estimate is not None and floor.ci is not None:
-        _say(
+        say(
             console,
             f"  null floor: an answer of no worth scores {floor.estimate:.0f} [{floor.ci[0]:.0f}, {floor.ci[1]:.0f}] "
             f"of 100 ({printable(floor.attack, 40)})",
         )
     _grade(console, judge)
-    _attacks(console, judge)
+    print_attacks(console, judge.attacks)
     _probes(console, judge)
     _changes(console, judge)
 
 
 def _grade(console: Console, judge: StressedJudge) -> None:
     if judge.grade is None:
-        _say(console, "  grade: not measured: no attack was played whose answers are known to be no better")
+        say(console, "  grade: not measured: no attack was played whose answers are known to be no better")
         return
     text = f"  grade: {_GRADES[judge.grade]}"
     if judge.points is not None and judge.points > 0:
         text += f"; gameable by at least {judge.points:.1f} points ({printable(judge.attack, 40)})"
     elif judge.ceiling is not None:
         text += f"; no attack of this suite gains more than {max(judge.ceiling, 0.0):.1f} points"
-    _say(console, text)
-
-
-def _attacks(console: Console, judge: StressedJudge) -> None:
-    played = [a for a in judge.attacks if a.uplift is not None]
-    if not played:
-        return
-    table = table_of(
-        ("attack", "name"), ("uplift", "right"), ("bounds", "right"), ("success", "right"), ("n", "right"), ("caught", "word")
-    )  # fmt: skip
-    for attack in played[:_MOST]:
-        table.add_row(
-            printable(attack.attack, 32), _points(attack.uplift),
-            f"{_points(attack.lower_bound)} to {_points(attack.upper_bound)}",
-            "–" if attack.asr is None else f"{100 * attack.asr:.0f}%", str(attack.n),
-            "yes" if attack.detected_by else "no",
-        )  # fmt: skip
-    console.print(table)
-    rest = len(played) - _MOST
-    absent = sum(a.status == "not_measured" for a in judge.attacks)
-    if rest > 0 or absent:
-        _say(console, f"  {max(rest, 0)} more in the report; {absent} not measured")
+    say(console, text)
 
 
 def _probes(console: Console, judge: StressedJudge) -> None:
@@ -145,13 +112,13 @@ def _probes(console: Console, judge: StressedJudge) -> None:
     if not judge.probes:
         return
     measured = sum(p.estimate is not None for p in judge.probes)
-    _say(
+    say(
         console,
         f"  bias probes: {measured} of {len(judge.probes)} measured, {len(flagged)} stand out of the judge's own noise "
         "(false discovery rate 10%)",
     )
     for probe in flagged[:_MOST]:
-        _say(console, f"  ! {probe.probe}: {printable(probe.sentence, 200)}")
+        say(console, f"  ! {probe.probe}: {printable(probe.sentence, 200)}")
 
 
 def _changes(console: Console, judge: StressedJudge) -> None:
@@ -160,8 +127,8 @@ def _changes(console: Console, judge: StressedJudge) -> None:
         return
     console.print(f"\n  what to change first ({len(judge.changes)} in all):", markup=False, highlight=False)
     for number, change in enumerate(judge.changes[:_FIRST], 1):
-        _say(console, f"  {number}. {printable(change.what, 300)}")
-        _say(console, f"     {printable(change.why, 300)}")
+        say(console, f"  {number}. {printable(change.what, 300)}")
+        say(console, f"     {printable(change.why, 300)}")
 
 
 _SHORT: Final = {
@@ -174,19 +141,19 @@ def _comparison(console: Console, report: StressReport) -> None:
     found = report.comparison
     assert found is not None  # noqa: S101  the caller looked
     console.print()
-    _say(console, f"B against A: {found.sentence}")
+    say(console, f"B against A: {found.sentence}")
     table = table_of(
         ("points", "name"), ("A", "right"), ("B", "right"), ("B - A", "right"), ("p, Holm", "right"), ("", "word")
     )
     for row in found.rows[: _MOST + 1]:
         ci = "" if row.ci is None else f" [{row.ci[0]:+.0f}, {row.ci[1]:+.0f}]"
         table.add_row(
-            printable(row.name, 32), _points(row.a), _points(row.b), _points(row.difference) + ci,
+            printable(row.name, 32), points(row.a), points(row.b), points(row.difference) + ci,
             "–" if row.adjusted_p is None else f"{row.adjusted_p:.3f}", _SHORT.get(row.sentence, ""),
         )  # fmt: skip
     console.print(table)
     if len(found.rows) > _MOST + 1:
-        _say(console, f"  {len(found.rows) - _MOST - 1} more in the report")
+        say(console, f"  {len(found.rows) - _MOST - 1} more in the report")
 
 
 def _defended(console: Console, report: StressReport) -> None:
@@ -197,7 +164,7 @@ def _defended(console: Console, report: StressReport) -> None:
     for stack in report.defended:
         mark = ">" if stack.chosen else "*" if stack.frontier else ""
         table.add_row(
-            mark, printable(" + ".join(stack.stack) or "as it is", 120), _points(stack.strongest),
+            mark, printable(" + ".join(stack.stack) or "as it is", 120), points(stack.strongest),
             "–" if stack.uplift is None else f"≥{max(stack.uplift, 0.0):.0f}",
             _percent(stack.accuracy, stack.accuracy_ci), f"x{stack.calls:.1f}",
         )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Final
 
 from auditkit.judging.answers import Writer, first_request
 from auditkit.judging.asking import Address
-from auditkit.judging.calls import Request
+from auditkit.judging.calls import Message, Request
 from auditkit.judging.inputs import Answer, Prompt
 from auditkit.judging.plan import Contest, Task
 from auditkit.judging.prices import estimate, table
@@ -17,12 +17,14 @@ from auditkit.judging.protocol import decided
 from auditkit.judging.store import Store
 from auditkit.text import count_tokens
 
-__all__ = ["Forecast", "Line", "forecast", "line_for", "stand_ins"]
+__all__ = ["Forecast", "Line", "forecast", "line_for", "stand_in", "stand_ins"]
 
 _SAMPLE: Final = 500
 """Requests whose tokens are counted; where there are more, so many evenly spaced ones stand for all."""
 _PAGE: Final = 1000
 """Requests whose keys are looked up together."""
+_ASKED: Final = 600
+"""Words that an attacker sends to its model in one call."""
 _REPLY: Final = 1024
 """Tokens that a reply is taken to have where the spec sets no limit."""
 
@@ -152,6 +154,11 @@ def _limit(params: Mapping[str, object]) -> tuple[int, bool]:
         if isinstance(value, int) and value > 0:
             return value, True
     return _REPLY, False
+
+
+def stand_in(writer: Address) -> Request:
+    """Return a request that stands for those of a model that writes attacks: an answer, and what is to be done with it."""
+    return Request(writer.model, (Message("user", "word " * _ASKED),))
 
 
 def line_for(what: str, address: Address, requests: Sequence[Request], calls: int, stored: int) -> tuple[Line, bool]:

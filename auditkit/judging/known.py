@@ -21,7 +21,7 @@ from auditkit.errors import InputError
 from auditkit.formats import _io, read
 from auditkit.records import Battles, Input
 
-__all__ = ["KnownPair", "builtin_pairs", "generated", "read_pairs"]
+__all__ = ["MOST_PAIRS", "KnownPair", "builtin_pairs", "generated", "read_pairs"]
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,8 @@ _RULES: Final[Mapping[str, Callable[[Random], tuple[str, str, str]]]] = {
     "letters": _letters, "backwards": _backwards, "largest": _largest, "sequence": _sequence,
 }  # fmt: skip
 _MOST: Final = 400
+MOST_PAIRS: Final = 24 + _MOST
+"""Pairs that `builtin_pairs` can give: the facts and those made by rule."""
 
 
 @cache

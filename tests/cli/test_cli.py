@@ -183,7 +183,7 @@ def test_an_unwritable_out_is_one_line(run: Run, recording: Path, tmp_path: Path
     (tmp_path / "file").touch()
     result = run("audit", recording, "--out", tmp_path / "file" / "out", *FAST)
     assert result.exit_code == 2
-    assert "cannot write the report" in result.stderr
+    assert "cannot write here: Not a directory" in result.stderr
 
 
 def test_a_closed_pipe_ends_quietly(recording: Path) -> None:

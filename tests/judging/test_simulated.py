@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from auditkit.errors import UsageError
 from auditkit.formats import run_folder
-from auditkit.judging.calls import Client, Completion, Fatal, Message, Rejected, Request
+from auditkit.judging.calls import Client, Completion, Message, Rejected, Request
 from auditkit.judging.clients import client_for
 from auditkit.judging.clients.simulated import SimulatedClient
 from auditkit.judging.importers import import_judge
@@ -176,7 +176,7 @@ def test_a_judge_that_is_not_installed_is_named(tmp_path: Path) -> None:
         else:
             with pytest.raises(Rejected):
                 complete(asked)
-    with pytest.raises(Fatal, match=r"nothing\.toml"):
+    with pytest.raises(UsageError, match=r"nothing\.toml"):
         complete(Request("simulated/biased?judge=./nothing.toml", rendered.messages))
 
 
@@ -660,9 +660,9 @@ def test_half_of_all_claims_hold() -> None:
         ("simulated/\x1b[31m", "unknown simulated model"),
     ],
 )
-def test_a_wrong_name_is_fatal(model: str, words: str) -> None:
+def test_a_wrong_name_is_bad_usage(model: str, words: str) -> None:
     """One line that says what there is; nothing is guessed or ignored."""
-    with pytest.raises(Fatal, match=words) as caught:
+    with pytest.raises(UsageError, match=words) as caught:
         complete(replace(prompt(), model=model))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 700

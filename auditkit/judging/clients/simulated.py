@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 from auditkit.errors import AuditkitError, UsageError, printable
-from auditkit.judging.calls import Completion, Fatal, Rejected, Request, TokenLogprob, Usage
+from auditkit.judging.calls import Completion, Rejected, Request, TokenLogprob, Usage
 from auditkit.judging.clients import TIMEOUT
 from auditkit.judging.simulated_judges import JUDGES, SimulatedJudge, draw
 from auditkit.judging.simulated_reading import Read, Reader
@@ -52,7 +52,9 @@ def _made(kind: type[T], given: dict[str, str], where: str) -> T:
     known = {field.name.rstrip("_"): field for field in fields(kind)}
     unknown = sorted(given.keys() - known.keys())
     if unknown:
-        raise Fatal(f"{where}: unknown parameter {printable(unknown[0])!r} (there are: {', '.join(sorted(known))})")
+        raise UsageError(
+            f"{where}: unknown parameter {printable(unknown[0])!r} (there are: {', '.join(sorted(known))})"
+        )
     values: dict[str, Any] = {}
     for name, text in given.items():
         field = known[name]
@@ -68,7 +70,7 @@ def _made(kind: type[T], given: dict[str, str], where: str) -> T:
             low, high = 1e-6, 1e6
         if not low <= value <= high:
             expected = f"a {'whole ' if field.type == 'int' else ''}number from {low:g} to {high:g}"
-            raise Fatal(f"{where}: parameter {name} must be {expected}, not {printable(text, 40)!r}")
+            raise UsageError(f"{where}: parameter {name} must be {expected}, not {printable(text, 40)!r}")
         values[field.name] = value
     return kind(**values)
 
@@ -81,11 +83,11 @@ def _parsed(model: str) -> tuple[SimulatedJudge | SimulatedWriter, str]:
     pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=32) if query.count("&") < 32 else [("&", "")]
     given = dict(pairs)
     if len(given) != len(pairs):
-        raise Fatal(f"{where}: a parameter is given twice")
+        raise UsageError(f"{where}: a parameter is given twice")
     if name == SimulatedWriter.name:
         return _made(SimulatedWriter, given, where), ""
     if name not in JUDGES:
-        raise Fatal(
+        raise UsageError(
             f"{where}: unknown simulated model (there are: {', '.join(sorted([*JUDGES, SimulatedWriter.name]))})"
         )
     judge = given.pop("judge", "")
@@ -196,7 +198,7 @@ class SimulatedClient:
         """Answer a request, without calling anybody.
 
         Raises:
-            Fatal: The model's name asks for nothing that there is.
+            UsageError: The model's name asks for nothing that there is.
             Rejected: The prompt is of none of the judges that it reads.
         """
         who, named = _parsed(request.model)
@@ -222,7 +224,7 @@ class SimulatedClient:
             try:
                 found = [load_judge(named)] if named else self._judges or [load_judge(name) for name in judge_names()]
             except AuditkitError as error:
-                raise Fatal(f"{printable(model)}: {error}") from error
+                raise UsageError(f"{printable(model)}: {error}") from error
             self._readers[named] = Reader(found)
         return self._readers[named]
 
