@@ -21,7 +21,7 @@ from auditkit.attacks.results import SuiteResult, accuracy_of, analyse, score_ta
 from auditkit.attacks.suite import Suite
 from auditkit.judging.parsed import Parsed
 from auditkit.judging.spec import JudgeSpec
-from auditkit.records import Battles, Benchmark, Settings
+from auditkit.records import Benchmark, Settings
 
 __all__ = ["DefendedArena", "HardenedStack", "choose_stack", "harden", "measured_stacks"]
 
@@ -100,6 +100,8 @@ class HardenedStack:
         strongest: The largest uplift of an attack whose gain is unearned, in points; None: none was measured.
         accuracy: How right it was on each pair (n,), 0..1; NaN without a verdict.
         failed: Harness gates that its file fails.
+        told: It was shown the solution as the reference answer: its accuracy is no other stack's, so it is neither on the
+            frontier nor chosen.
         on_frontier: No other stack is better in uplift, accuracy or calls without being worse in another.
         chosen: The one to use.
     """
@@ -109,6 +111,7 @@ class HardenedStack:
     strongest: float | None
     accuracy: NDArray[np.float64]
     failed: tuple[str, ...]
+    told: bool = False
     on_frontier: bool = False
     chosen: bool = False
 
@@ -167,40 +170,41 @@ async def harden(
     gates: dict[str, tuple[str, ...]] = {}  # stacks that share a judge file share its gates
     for setup in setups:
         arena = arena_of(setup)
-        shown = items if "reference-guided" in setup.stack else [item.without_reference() for item in items]
+        guided = "reference-guided" in setup.stack
+        shown = items if guided else [item.without_reference() for item in items]
         games = await play_suite(
             arena, shown, suite_of(setup.judge), replace(play, repeat=False), benchmark=benchmark, carrier=carrier
         )
-        result = analyse(games, replace(settings, level=level))
-        eligible = [a.uplift for a in result.attacks if a.uplift is not None and a.gold != "unknown"]
+        right = None if setup.judge.pairwise else await _right(arena, shown)
+        result = analyse(games, replace(settings, level=level), right=right)
+        eligible = [a.uplift for a in result.attacks if a.uplift is not None and not a.ungraded]
         file = setup.judge.sha256
         if file not in gates:
             results = run_gates(setup.judge, cases=fuzz, seed=settings.seed)
             gates[file] = tuple(gate.gate for gate in results if gate.status == "fail")
-        accuracy = await _accuracy(arena, shown, games)
-        found.append(HardenedStack(setup, result, max(eligible, default=None), accuracy, gates[file]))
+        accuracy = accuracy_of(score_table(games)[2], right)
+        told = guided and any(set(item.prompt.reference) & set(item.opponent) for item in items)
+        found.append(HardenedStack(setup, result, max(eligible, default=None), accuracy, gates[file], told))
     return choose_stack(found)
 
 
-async def _accuracy(arena: Arena, items: Sequence[Item], games: Battles) -> NDArray[np.float64]:
-    """Return how right the judge was on each pair: from the plain games, or by rating the right answers too."""
-    _, _, clean, _ = score_table(games)
-    right = None if arena.judge.pairwise else (await arena.outcomes([(item, item.opponent, 0) for item in items]))[0]
-    return accuracy_of(clean, right)
+async def _right(arena: Arena, items: Sequence[Item]) -> NDArray[np.float64]:
+    """Return how the right answers do where each is rated alone."""
+    return (await arena.outcomes([(item, item.opponent, 0) for item in items]))[0]
 
 
 def choose_stack(found: Sequence[HardenedStack]) -> tuple[HardenedStack, ...]:
     """Mark the frontier, and choose the stack to use.
 
-    Of the stacks that lose at most two points of accuracy against the judge as it is (the first): fewest failed harness
-    gates, for a string that breaks one voids whatever was measured; then nothing that surely gains; then what a judge
-    file can hold; then the smallest gain seen, in steps of five points, for smaller differences are noise; then the
-    cheapest and the shortest.
+    Stacks that were told the solution are out of it. Of the others that lose at most two points of accuracy against the
+    judge as it is (the first): fewest failed harness gates, for a string that breaks one voids whatever was measured;
+    then nothing that surely gains; then what a judge file can hold; then the smallest gain seen, in steps of five points,
+    for smaller differences are noise; then the cheapest and the shortest.
     """
     points = {
         i: Point(str(i), stacked.strongest, stacked.mean_accuracy, stacked.setup.calls)
         for i, stacked in enumerate(found)
-        if stacked.strongest is not None
+        if stacked.strongest is not None and not stacked.told
     }
     on = {int(point.name) for point in frontier(points.values())}
     base = found[0].mean_accuracy

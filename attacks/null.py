@@ -273,5 +273,5 @@ NULL_TRUNCATED: Final = Attack(
     "null-truncated", "Cut after ten characters", "null", "N-07, L-03; alpaca_eval (gpt4_gamed)",
     "The first ten characters of the real answer: length control has paid for that.",
     "Hold the length term of a length control within the lengths that honest submissions have, and reject truncation.",
-    "none", "nonpositive", craft=_first_words, params={"characters": 10},
+    "none", "unknown", craft=_first_words, params={"characters": 10},
 )  # fmt: skip

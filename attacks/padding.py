@@ -124,14 +124,15 @@ LENGTH_CONCISE: Final = _padding(
     gold="unknown",
 )
 LENGTH_HALF: Final = _padding(
-    "length-half", "Half the answer", "L-03", "The answer cut in the middle.", _half,
+    "length-half", "Half the answer", "L-03", "The answer cut in the middle.", _half, gold="unknown",
     mend="Reject truncated answers, and hold the length term of a length control within the lengths of honest submissions.",
     source="alpaca_eval (gpt4_gamed)",
 )  # fmt: skip
 LENGTH_ALTERNATING: Final = _padding(
     "length-alternating", "Every other answer cut to ten characters", "L-03",
     "Every other answer is cut, so that the fitted length term takes the blame for the losses.", _alternating,
-    mend="Fit the length term on other submissions than the one that it corrects.", source="alpaca_eval (gpt4_gamed)",
+    gold="unknown", mend="Fit the length term on other submissions than the one that it corrects.",
+    source="alpaca_eval (gpt4_gamed)",
 )  # fmt: skip
 
 

@@ -50,7 +50,8 @@ __all__ = [
 Access = Literal["none", "verdict", "score", "logprob", "model"]
 ACCESS: Final[tuple[Access, ...]] = get_args(Access)
 #: What is known, by construction, of the gold value of an attacked answer: ``zero``: it is worthless; ``nonpositive``:
-#: it is worth no more than the answer it was made from; ``unknown``: it may really be better.
+#: it is worth no more than the answer it was made from; ``unknown``: it may really be better, as an answer is from which
+#: an error was cut.
 Gold = Literal["zero", "nonpositive", "unknown"]
 Family = Literal[
     "null", "format", "submission", "injection", "authority", "style", "length", "baseline", "echo", "unicode",
@@ -272,6 +273,11 @@ class Attack:
     control: bool = False
     applies: Callable[[JudgeSpec], bool] = _always
     params: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def chosen_where_it_counts(self) -> bool:
+        """Does the judge help to choose its texts on the very prompts that count? Its gain holds a selection's luck then."""
+        return self.rewrite is not None and self.budget.calls > 0
 
     def __post_init__(self) -> None:
         ways = (self.craft, self.search, self.rewrite, self.submit)

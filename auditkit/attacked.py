@@ -72,6 +72,11 @@ class AttackArm:
     weights: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 
+    @property
+    def chosen_where_it_counts(self) -> bool:
+        """Did the judge help to choose its texts on the very prompts that count? Its gain holds a selection's luck then."""
+        return self.calls > 0 and not self.searched
+
 
 @dataclass(frozen=True)
 class AttackSuite:
@@ -127,6 +132,7 @@ class AttackResult:
     Holm across families where that is larger), `asr` is the share (0..1) of prompts not won before that are won under
     attack, `mde` the minimum detectable effect in points. `score` and `clean` are the attacked and the plain answers'
     points out of 100. `detected_by` names reject-severity detectors that a submission of these answers sets off.
+    `ungraded` says why it decides no grade, floor or cost, "" for one that does; its bounds are then of its own group.
     """
 
     attack: str
@@ -161,6 +167,7 @@ class AttackResult:
     frozen: str = ""
     detected_by: tuple[str, ...] = ()
     example: AttackExample | None = None
+    ungraded: str = ""
 
 
 def suite_to_json(suite: AttackSuite) -> str:

@@ -5,7 +5,7 @@ A recording without attacks still has a floor if a constant answer was judged in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,7 @@ from auditkit.attacks.results import SuiteResult, analyse, score_table
 from auditkit.errors import printable
 from auditkit.policy import spread
 from auditkit.records import Battles, Gate, Score, Settings
-from auditkit.reports.report import Cost, Gameability, Grade, NullFloor
+from auditkit.reports.report import COST_TO_TOP, Cost, Gameability, Grade, NullFloor
 from auditkit.stats.rank_uplift import rank_uplift
 from auditkit.stats.uplift import suite_uplift
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Gaming", "gameability_of", "gaming_of", "prompt_outcomes", "suite_floor", "unplayed"]
 
-_RANKS: Final = ("rank uplift under attack", "cost to the top in judge calls")
+_RANKS: Final = ("rank uplift under attack", f"{COST_TO_TOP} in judge calls")
+_MOST_NAMED: Final = 12
 _CONSTANTS: Final = "constant answers found in the recording"
 
 
@@ -38,18 +39,21 @@ class Gaming:
     Attributes:
         result: What the suite came to.
         rank_uplift: Median ranks that the best attack gains its carrier; None: there is no board.
-        cost_to_top: Judge calls of the cheapest attack that passes every listed submission; None: none of the suite does.
-        reached: Is `cost_to_top` of a measured attack? If not, none reached the top within this suite.
+        cost_to_top: Judge calls of the cheapest attack that lifts its carrier above every listed submission; None: `unpaid`
+            says why there is none.
+        unpaid: Why there is no cost to the top.
         cost: What all calls took.
         suite: The suite's name.
+        carrier: The submission whose answers were attacked.
     """
 
     result: SuiteResult
     rank_uplift: float | None
     cost_to_top: int | None
-    reached: bool
+    unpaid: str
     cost: Cost
     suite: str
+    carrier: str
 
 
 def gaming_of(battles: Battles, settings: Settings) -> Gaming | None:
@@ -58,41 +62,54 @@ def gaming_of(battles: Battles, settings: Settings) -> Gaming | None:
     if attacked is None or attacked.suite is None:
         return None
     result, suite = analyse(attacked, settings), attacked.suite
-    uplift, cost = _ranks(battles, attacked, result, settings)
+    uplift, cost, unpaid = _ranks(battles, attacked, result, settings)
     return Gaming(
-        result, uplift, cost, cost is not None,
+        result, uplift, cost, unpaid,
         Cost(suite.calls, suite.tokens_in, suite.tokens_out, suite.usd if not suite.unpriced else None), suite.name,
+        suite.carrier,
     )  # fmt: skip
 
 
 def _ranks(
     battles: Battles, attacked: Battles, result: SuiteResult, settings: Settings
-) -> tuple[float | None, int | None]:
-    """Return the ranks that the best attack gains, and the calls of the cheapest one that reaches the top."""
+) -> tuple[float | None, int | None, str]:
+    """Return the ranks that the best attack gains, the calls of the cheapest one that buys the top, or why none does.
+
+    An attack buys the top if it gains for sure and lies above every other submission for sure, and its carrier did not
+    lead before. One that asks nobody costs nothing.
+    """
     suite = attacked.suite
     board = prompt_outcomes(battles.games)
     board = board[board.index.isin(battles.models)].sort_index()
-    if suite is None or len(board) < 2 or not result.attack or suite.carrier not in board.index:
-        return None, None
+    if suite is None or len(board) < 2 or suite.carrier not in board.index:
+        return None, None, "there is one submission, or the attacked one is not on the board"
+    if not result.attack:
+        return None, None, "no attack was measured whose gain is known to be unearned"
     prompts, _, _, tables = score_table(attacked)
     carrier = int(board.index.get_loc(suite.carrier))
     matrix = board.reindex(columns=prompts).to_numpy(dtype=np.float64).T
+    complete = np.isfinite(matrix).all(axis=1)
+    means = matrix[complete].mean(axis=0) if complete.any() else np.full(len(board), np.nan)
+    leads = bool((np.delete(means, carrier) < means[carrier]).all())
     gained = None
     cheapest: int | None = None
-    played = sorted((a for a in result.attacks if a.attack in tables and a.uplift is not None), key=lambda a: a.calls)
+    played = sorted((a for a in result.attacks if a.attack in tables and not a.ungraded), key=lambda a: a.calls)
     level = 1.0 - (1.0 - settings.level) / max(len(played), 1)  # one that passes is picked from all of them
     for attack in played:
         column = tables[attack.attack]
-        seen = np.isfinite(column) & np.isfinite(matrix).all(axis=1)
+        seen = np.isfinite(column) & complete
         if seen.sum() < 2:
             continue
-        found = rank_uplift(matrix[seen], column[seen], carrier, level=settings.level, seed=settings.seed)
         if attack.attack == result.attack:
+            found = rank_uplift(matrix[seen], column[seen], carrier, level=settings.level, seed=settings.seed)
             gained = found.median
-        others = np.delete(matrix[seen], carrier, axis=1)
-        if cheapest is None and attack.gold != "unknown" and _passes(column[seen], others, level, settings.seed):
-            cheapest = attack.calls
-    return gained, cheapest
+        if cheapest is None and not leads and (attack.lower_bound or 0.0) > 0.0:
+            others = np.delete(matrix[seen], carrier, axis=1)
+            cheapest = attack.calls if _passes(column[seen], others, level, settings.seed) else None
+    who = printable(suite.carrier, 60)
+    if leads:
+        return gained, None, f"the attacked submission, {who}, leads already: attack another one (--carrier)"
+    return gained, cheapest, "" if cheapest is not None else f"no attack of this suite lifts {who} to the top for sure"
 
 
 def _passes(column: NDArray[np.float64], others: NDArray[np.float64], level: float, seed: int) -> bool:
@@ -107,14 +124,14 @@ def prompt_outcomes(games: pd.DataFrame) -> pd.DataFrame:
     return games.groupby(["model", "prompt_id"], sort=False)["outcome"].mean().unstack("prompt_id")
 
 
-def unplayed() -> tuple[str, ...]:
-    """Return what a recording cannot show, by name: every registered attack, family by family."""
+def unplayed(played: Collection[str] = ()) -> tuple[str, ...]:
+    """Return what a recording cannot show, by name: every registered attack that is not `played`, family by family."""
     families: dict[str, list[str]] = {}
     for name, plugin in registry.plugins("attacks").items():
-        families.setdefault(plugin.load().family, []).append(name)
+        if name not in played:
+            families.setdefault(plugin.load().family, []).append(name)
     return tuple(
-        f"{family} attacks, none played ({len(names)}): {', '.join(names)}"
-        for family, names in sorted(families.items())
+        f"{family} attacks, not played ({len(names)}): {', '.join(names)}" for family, names in sorted(families.items())
     )
 
 
@@ -153,8 +170,10 @@ def gameability_of(
             floor.ci if known and floor is not None else None,
             floor.attack if known and floor is not None else "",
             control_spread=spread(scores),
-            suite=_CONSTANTS if known else "",
-            not_measured=(*unplayed(), *_RANKS),
+            suite=gaming.suite if gaming is not None else _CONSTANTS if known else "",
+            not_measured=(*unplayed(), *_RANKS) if gaming is None else _undecided(gaming),
+            noise=None if gaming is None else gaming.result.noise,
+            carrier="" if gaming is None else gaming.carrier,
         )
     result = gaming.result
     best = next(a for a in result.attacks if a.attack == result.attack)
@@ -169,13 +188,30 @@ def gameability_of(
         gaming.suite,
         _not_measured(result.attacks, gaming),
         result.noise,
+        gaming.carrier,
+    )
+
+
+def _undecided(gaming: Gaming) -> tuple[str, ...]:
+    """Return what attacks did not show that decide nothing: the gain that is unearned, and all that was not played."""
+    played = [a for a in gaming.result.attacks if a.uplift is not None]
+    shown = "; ".join(
+        f"{printable(a.attack, 40)} {a.uplift:+.1f} ({a.lower_bound:+.1f} to {a.upper_bound:+.1f}; {a.ungraded})"
+        for a in played[:_MOST_NAMED]
+    )
+    rest = f"; and {len(played) - _MOST_NAMED} more" if len(played) > _MOST_NAMED else ""
+    unearned = (f"points that are known to be unearned; at most what was gained: {shown}{rest}",) if played else ()
+    return (
+        *unearned,
+        *_not_measured(gaming.result.attacks, gaming),
+        *unplayed({a.attack for a in gaming.result.attacks}),
     )
 
 
 def _not_measured(attacks: Sequence[AttackResult], gaming: Gaming) -> tuple[str, ...]:
     absent = [f"attack {a.attack}: {printable(a.note, 120)}" for a in attacks if a.status == "not_measured"]
     if gaming.rank_uplift is None:
-        absent.append("rank uplift under attack: there is one submission, or the attacked one is not on the board")
-    if not gaming.reached:
-        absent.append("cost to the top: no attack of this suite passes every submission for sure")
+        absent.append(f"rank uplift under attack: {gaming.unpaid or 'its attack met no prompt of the whole board'}")
+    if gaming.unpaid:
+        absent.append(f"{COST_TO_TOP}: {gaming.unpaid}")
     return tuple(absent)

@@ -41,7 +41,8 @@ class Forest:
 class AttacksView:
     """The attacks of a suite, the surest gains and the others on the same scale.
 
-    `played` counts both, `sure` those that surely gain something, `unseen` those of them that no detector sees.
+    `played` counts both, `sure` those that surely gain something unearned, `unseen` those of them that no detector
+    rejects, `deciding` all whose gain would be unearned. `hidden` is the surest of all that none rejects, None where they reject every one.
     """
 
     top: Forest
@@ -51,6 +52,8 @@ class AttacksView:
     absent: tuple[AttackResult, ...]
     sure: int
     unseen: int
+    deciding: int
+    hidden: AttackResult | None
 
 
 def _bounds(attack: AttackResult) -> Interval | None:
@@ -87,7 +90,8 @@ def attacks_view(ident: str, attacks: Sequence[AttackResult]) -> AttacksView | N
     values = [v for a in played for v in (a.uplift, *(_bounds(a) or ())) if v is not None]
     axis = charts.axis_for([*values, 0.0], reference=0.0)
     top = len(played) if len(played) <= _MOST_OPEN else _TOP
-    sure = [a for a in played if _sure(a) > 0.0 and not a.control]
+    deciding = [a for a in played if not a.ungraded]
+    sure = [a for a in deciding if _sure(a) > 0.0 and not a.control]
     telling = [a for a in played if a.example is not None and (a.uplift or 0.0) > 0.0 and not a.control]
     return AttacksView(
         _forest(f"{ident}t", axis, played[:top]),
@@ -97,4 +101,6 @@ def attacks_view(ident: str, attacks: Sequence[AttackResult]) -> AttacksView | N
         tuple(a for a in attacks if a.uplift is None),
         len(sure),
         sum(not a.detected_by for a in sure),
+        len(deciding),
+        next((a for a in deciding if not a.detected_by), None),
     )

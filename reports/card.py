@@ -7,7 +7,7 @@ from typing import Literal
 
 from auditkit.reports import wording as w
 from auditkit.reports.leaderboard import headline, score_of
-from auditkit.reports.report import Report, SubmissionReport
+from auditkit.reports.report import COST_TO_TOP, Report, SubmissionReport
 
 __all__ = ["Tile", "card", "overlap_threshold"]
 
@@ -120,18 +120,23 @@ def _rank_uplift(submission: SubmissionReport) -> Tile:
     places = submission.gameability.rank_uplift
     if places is None:
         return _unmeasured("Rank uplift", "Ranks that the best attack gains.")
-    return Tile(
-        "Rank uplift", "warn" if places > 0 else "info", f"{w.signed(places, 0)} ranks", "Gained by the best attack."
-    )
+    text = f"Gained by the best attack{_carried(submission)}."
+    return Tile("Rank uplift", "warn" if places > 0 else "info", f"{w.signed(places, 0)} ranks", text)
 
 
 def _cost_to_top(submission: SubmissionReport) -> Tile:
-    calls = submission.gameability.cost_to_top
-    if calls is None:
-        return _unmeasured("Cost to the top", "Judge calls that an adversary needs to come first.")
-    return Tile(
-        "Cost to the top", "warn", f"{w.amount(calls)} calls", "Judge calls that an adversary needs to come first."
-    )
+    found = submission.gameability
+    text = f"Judge calls that an adversary needs to come first{_carried(submission)}."
+    if found.cost_to_top is None:
+        mark = f"{COST_TO_TOP}: "
+        why = next((reason.removeprefix(mark) for reason in found.not_measured if reason.startswith(mark)), "")
+        return _unmeasured("Cost to the top", f"{text} {w.sentence(why, 200)}" if why else text)
+    return Tile("Cost to the top", "warn", f"{w.amount(found.cost_to_top)} calls", text)
+
+
+def _carried(submission: SubmissionReport) -> str:
+    carrier = submission.gameability.carrier
+    return f" with the answers of {w.name(carrier, 60)}" if carrier else ""
 
 
 def _detectors(submission: SubmissionReport) -> Tile:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 __all__ = [
+    "COST_TO_TOP",
     "SCHEMA",
     "BenchmarkInfo",
     "Bounds",
@@ -59,6 +60,8 @@ __all__ = [
 ]
 
 SCHEMA: Final = "auditkit.report/1"
+#: How the reason for an unmeasured cost to the top begins in `Gameability.not_measured`.
+COST_TO_TOP: Final = "cost to the top"
 
 Verdict = Literal["certified", "conditional", "rejected", "not_certifiable"]
 Status = Literal["pass", "warn", "fail", "not_measured"]
@@ -166,7 +169,8 @@ class Gameability:
     """How far the score can be moved without better answers, as far as was measured.
 
     `points` is the largest simultaneous lower bound over the suite, `rank_uplift` ranks gained,
-    `cost_to_top` judge calls, `control_spread` the points between the highest and the lowest defined control.
+    `cost_to_top` judge calls of the cheapest attack that lifts `carrier` above every other submission for sure (None where
+    it leads already), `control_spread` the points between the highest and the lowest defined control.
     What was not measured is listed by name; `grade` "unresolved" with nothing measured claims nothing.
     """
 
@@ -181,6 +185,8 @@ class Gameability:
     not_measured: tuple[str, ...] = ()
     #: Mean change in points when the judge is asked the same again; None: not measured.
     noise: float | None = None
+    #: The submission whose answers were attacked; rank uplift and cost to the top are its own.
+    carrier: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from auditkit.errors import printable
 from auditkit.judging.spec import JudgeSpec
 from auditkit.records import Battles, Settings
 from auditkit.reports.report import NullFloor
+from auditkit.reports.stress_changes import VOIDING, changes_for
 from auditkit.reports.stress_report import (
-    Change,
     Comparison,
     Defended,
     GateFinding,
@@ -32,15 +32,13 @@ from auditkit.reports.stress_report import (
     ProbeFinding,
     StressedJudge,
 )
+from auditkit.stats.betting import betting_interval
 from auditkit.stats.intervals import clopper_pearson, cluster_mean, wilson
 from auditkit.stats.multiplicity import benjamini_hochberg, holm
 from auditkit.stats.uplift import paired_uplift, two_sided_p
 
-__all__ = ["changes_for", "compared", "concluded", "defended", "measures_of"]
+__all__ = ["compared", "concluded", "defended", "measures_of"]
 
-#: Gates that a single string can break: whatever the judge says is void then.
-_VOIDING: Final = ("H1", "H2", "H3", "H4", "H12")
-_MOST_CHANGES: Final = 12
 #: False discovery rate at which a probe stands out.
 _FDR: Final = 0.10
 
@@ -72,7 +70,7 @@ def concluded(
         settings: Level.
     """
     measures = measures_of(games, right, suite, settings)
-    probes = _probes(probed)
+    probes = _probes(probed, settings.level)
     record = games.suite
     assert record is not None  # noqa: S101  it was played with a suite
     not_measured = [(f"gate {g.gate}", g.statement) for g in gates if g.status == "not_measured"]
@@ -89,7 +87,7 @@ def concluded(
         if floor is None
         else NullFloor(floor.estimate, floor.ci, floor.attack, floor.n),
         attacks=suite.attacks,
-        grade="voidable" if any(g.status == "fail" and g.gate in _VOIDING for g in gates) else suite.grade,
+        grade="voidable" if any(g.status == "fail" and g.gate in VOIDING for g in gates) else suite.grade,
         points=suite.floor_points,
         ceiling=suite.ceiling_points,
         attack=suite.attack,
@@ -117,18 +115,22 @@ def _gate(found: GateResult) -> GateFinding:
     )  # fmt: skip
 
 
-def _probes(probed: Sequence[Probed]) -> tuple[ProbeFinding, ...]:
-    """Return what probes found, with the false discovery rate controlled over all of them."""
+def _probes(probed: Sequence[Probed], level: float) -> tuple[ProbeFinding, ...]:
+    """Return what probes found, with the false discovery rate controlled over all of them.
+
+    A probe is flagged only where it stands out by itself at the level, too: its sentence says so by that.
+    """
     p = [one.result.p_value if one.result.p_value is not None else math.nan for one in probed]
     adjusted = np.asarray(benjamini_hochberg(p)).tolist() if p else []
     found = []
     for one, q in zip(probed, adjusted, strict=True):
         r = one.result
+        flag = None if r.p_value is None else bool(q < _FDR and r.p_value < 1.0 - level)
         parts = tuple(Measure(x.name, x.name, x.estimate, x.ci, x.n, "figure", x.note) for x in r.parts)
         found.append(ProbeFinding(
             one.probe.id, one.probe.title, r.statistic, r.estimate, r.ci, r.n, r.control, r.control_ci, r.difference,
-            r.difference_ci, r.p_value, None if math.isnan(q) else q, None if math.isnan(q) else q < _FDR, r.sentence,
-            r.mend, one.probe.source, r.note, parts,
+            r.difference_ci, r.p_value, None if math.isnan(q) else q, flag, r.sentence, r.mend,
+             one.probe.source, r.note, parts,
         ))  # fmt: skip
     return tuple(found)
 
@@ -147,8 +149,8 @@ def _share(name: str, label: str, values: Array, level: float, note: str = "") -
     elif values.std() > 0 and n > 2:
         low, high = cluster_mean(values, np.arange(n), level=level).ci
         ci = (max(low, 0.0), min(high, 1.0))
-    else:  # every pair came out the same: a normal interval would have no width
-        ci = wilson(mean * n, n, level)
+    else:  # every pair came out the same, or there are two: a normal interval would have no width
+        ci = betting_interval(values, level, bounds=(0.0, 1.0)).ci
     return Measure(name, label, mean, ci, n, "share", note)
 
 
@@ -182,61 +184,7 @@ def measures_of(games: Battles, right: Array | None, suite: SuiteResult, setting
     return tuple(found)
 
 
-# --- what to change -------------------------------------------------------------------------------------------------
-
-
-def changes_for(
-    gates: Sequence[GateResult],
-    measures: Sequence[Measure],
-    attacks: Sequence[AttackResult],
-    probes: Sequence[ProbeFinding],
-) -> tuple[Change, ...]:
-    """Return what to change, the most pressing first; one advice is given once, with its strongest reason.
-
-    A judge that cannot tell right from wrong comes first: no wording mends it. Then harness gates that one string can
-    break, then attacks by the points that they are sure to gain, then probes whose effect stands out of the noise.
-    """
-    ranked: list[tuple[float, Change]] = []
-    by_name = {m.name: m for m in measures}
-    accuracy = by_name.get("accuracy")
-    if accuracy and accuracy.ci and accuracy.ci[0] <= 0.5:
-        ranked.append((1000.0, Change(
-            "Use another judge model: nothing in the prompt mends one that cannot tell right from wrong.",
-            f"It names the right answer in {100 * (accuracy.estimate or 0):.0f}% of {accuracy.n} pairs "
-            f"({100 * accuracy.ci[0]:.0f} to {100 * accuracy.ci[1]:.0f}); guessing gives 50%.",
-            from_="accuracy",
-        )))  # fmt: skip
-    for gate in gates:
-        if gate.status == "fail":
-            weight = 500.0 if gate.gate in _VOIDING else 30.0
-            ranked.append(
-                (
-                    weight - int(gate.gate[1:]),
-                    Change(gate.mend, f"Gate {gate.gate} fails: {gate.statement}", from_=gate.gate),
-                )
-            )
-    first = by_name.get("first_preference")
-    if first and first.ci and not first.ci[0] <= 0.5 <= first.ci[1]:
-        share = 100 * (first.estimate or 0)
-        ranked.append((abs(share - 50), Change(
-            "Play both orders and count disagreement as a tie (aggregate = \"swap_and_tie\").",
-            f"It prefers the answer shown first in {share:.0f}% of its verdicts.", from_="position",
-        )))  # fmt: skip
-    for attack in attacks:
-        if (attack.lower_bound or 0.0) > 0.0:
-            bound = attack.lower_bound or 0.0
-            ranked.append((bound, Change(
-                attack.mend, f"{attack.title}: gains at least {bound:.1f} points ({attack.attack}).", bound, attack.attack,
-            )))  # fmt: skip
-    for probe in probes:
-        if probe.flag and probe.mend:
-            size = 100 * abs(probe.difference if probe.difference is not None else probe.estimate or 0.0)
-            ranked.append((size / 2, Change(probe.mend, probe.sentence, None, probe.probe)))
-    ranked.sort(key=lambda pair: -pair[0])
-    seen: dict[str, Change] = {}
-    for _, change in ranked:
-        seen.setdefault(change.what, change)
-    return tuple(seen.values())[:_MOST_CHANGES]
+# --- defences ---------------------------------------------------------------------------------------------------------
 
 
 def defended(stacks: Sequence[HardenedStack], settings: Settings) -> tuple[Defended, ...]:
@@ -245,9 +193,7 @@ def defended(stacks: Sequence[HardenedStack], settings: Settings) -> tuple[Defen
     for found in stacks:
         accuracy = _share("accuracy", "accuracy", found.accuracy, settings.level)
         result = found.result
-        note = (
-            "shown the right answer as the reference: an upper bound" if "reference-guided" in found.setup.stack else ""
-        )
+        note = "shown the right answer as its reference: an upper bound, and never chosen" if found.told else ""
         rows.append(Defended(
             found.setup.stack, found.strongest, result.floor_points, result.ceiling_points, result.attack,
             accuracy.estimate, accuracy.ci, found.setup.calls, accuracy.n, found.on_frontier, found.chosen,
@@ -294,14 +240,16 @@ def compared(
 
 def _row(name: str, label: str, a: Array, b: Array, settings: Settings) -> PairedDifference:
     gap = b - a
+    # of shares right, 0..100 each; of gains, -100..100 each
+    bounds = (-100.0, 100.0) if name == "accuracy" else (-200.0, 200.0)
     seen = np.isfinite(gap)
     n = int(seen.sum())
     if n < 2:
         return PairedDifference(name, label, None, None, None, None, n, sentence="not measured on shared prompts")
-    found = paired_uplift(gap[seen], settings.level, seed=settings.seed, bounds=(-200.0, 200.0))
+    found = paired_uplift(gap[seen], settings.level, seed=settings.seed, bounds=bounds)
     return PairedDifference(
         name, label, float(a[seen].mean()), float(b[seen].mean()), found.estimate, found.ci, n,
-        p_value=two_sided_p(gap[seen], seed=settings.seed, bounds=(-200.0, 200.0)),
+        p_value=two_sided_p(gap[seen], seed=settings.seed, bounds=bounds),
     )  # fmt: skip
 
 

@@ -147,6 +147,19 @@ def sentence(value: object, limit: int) -> str:
     return text if text[-1] in ".!?)…" else f"{text}."
 
 
+def false_alarm(level: float) -> str:
+    """Return how often a detector that rejects is wrong about an honest submission, as one sentence."""
+    from auditkit.attacks.detect import HONEST_REJECTED
+    from auditkit.stats.intervals import clopper_pearson
+
+    wrong, n = HONEST_REJECTED
+    most = clopper_pearson(wrong, n, level)[1]
+    return (
+        f"{wrong or 'None'} of {amount(n)} honest AlpacaEval submissions is rejected by one: false alarms in at most "
+        f"{share(most)} of submissions like those (level {share(level, 0)}); on other prompts the rate is not known."
+    )
+
+
 def plain(value: float | None) -> str:
     """Return a number of unknown unit to four significant digits."""
     if value is None:

@@ -5,6 +5,11 @@ only: no model, no network. Severity is set so that an honest submission is neve
 thresholds, which name the clean rates they rest on.
 """
 
+from typing import Final
+
 from auditkit.attacks.detect.run import detect
 
-__all__ = ["detect"]
+__all__ = ["HONEST_REJECTED", "detect"]
+
+#: Honest submissions that some detector rejects, of all that were counted: AlpacaEval's public ones, 181,918 answers.
+HONEST_REJECTED: Final = (0, 227)

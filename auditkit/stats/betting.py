@@ -27,6 +27,7 @@ __all__ = [
     "BoundedMean",
     "ConfidenceSequence",
     "anytime_lower",
+    "anytime_p_value",
     "anytime_upper",
     "betting_interval",
     "betting_p_value",
@@ -181,6 +182,27 @@ def anytime_upper(
     turned = (-bounds[1], -bounds[0])
     negative = -np.asarray(values, dtype=np.float64)
     return -anytime_lower(negative, alpha, horizon=horizon, bounds=turned, population=population)
+
+
+def anytime_p_value(
+    values: ArrayLike, alpha: float, *, mean: float = 0.0, horizon: int | None = None, bounds: Bounds = (-1.0, 1.0)
+) -> float:
+    """Return the p-value of "the mean is at most `mean`" that holds whenever one stops: one over the highest capital.
+
+    Args:
+        values: As for `anytime_lower`.
+        alpha: Error that the stakes are set for; the p-value holds at every level.
+        mean: The hypothetical mean, strictly within the bounds.
+        horizon: As for `anytime_lower`.
+        bounds: The smallest and largest value possible.
+
+    Raises:
+        NoData, ValueError: As for `anytime_lower`.
+    """
+    x = _checked(values, bounds)
+    bettor = Bettor(mean, alpha, horizon or x.size, bounds=bounds)
+    bettor.update(x)
+    return math.exp(-bettor.log_peak)
 
 
 def confidence_sequence(

@@ -1,17 +1,43 @@
-"""What a test of paired uplift could have found: the effect for given prompts, and the prompts for a given effect."""
+"""What a test of paired uplift could find: the effect for given prompts, the prompts for a given effect, and the effect
+that a limit as it was computed would have found.
+"""
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["minimum_detectable_effect", "required_prompts"]
+__all__ = ["detectable_by", "minimum_detectable_effect", "required_prompts"]
+
+
+def detectable_by(shortfall: float, se: float, power: float = 0.8) -> float:
+    """Return the smallest true mean whose lower limit exceeds 0 with probability `power`.
+
+    ``shortfall + z(power) * se``: the estimate of such a mean lies above the shortfall that often. Normal approximation;
+    level and number of attacks are those of the limit.
+
+    Args:
+        shortfall: How far the lower limit lies below the estimate, at least 0, in the unit of the mean.
+        se: Standard error of the mean, finite and at least 0.
+        power: Chance to find the effect, 0.5..1.
+
+    Raises:
+        ValueError: An argument is outside its range.
+    """
+    from scipy.special import ndtri
+
+    if not 0.0 <= shortfall < math.inf:
+        raise ValueError(f"shortfall must be finite and at least 0, got {shortfall}")
+    _check(se, 1, 0.05, power)
+    return shortfall + float(ndtri(power)) * se
 
 
 def minimum_detectable_effect(sd: float, n: int, *, attacks: int = 1, alpha: float = 0.05, power: float = 0.8) -> float:
     """Return the smallest true uplift that is found with probability `power`.
 
-    ``(z(1 - alpha / attacks) + z(power)) * sd / sqrt(n)``: normal approximation, one-sided, Bonferroni. Bounds that use
-    the attacks' correlation find somewhat less. A claim "not gameable by more than x" needs x above this.
+    ``(z(1 - alpha / attacks) + z(power)) * sd / sqrt(n)``: normal approximation, one-sided, Bonferroni; for planning. The
+    two-sided bounds of `auditkit.stats.uplift.suite_uplift` spend half of their error on this side, so give
+    ``alpha=(1 - level) / 2`` for them; where attacks move together they find somewhat less. A claim "not gameable by more
+    than x" needs x above this.
 
     Args:
         sd: Standard deviation of the paired differences over prompts; the result has its unit.

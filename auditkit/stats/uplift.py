@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from auditkit.errors import NoData
 from auditkit.stats.betting import betting_interval, betting_p_value
 from auditkit.stats.bootstrap import prompt_weights
-from auditkit.stats.power import minimum_detectable_effect
+from auditkit.stats.power import detectable_by
 
 __all__ = [
     "Grade",
@@ -54,8 +54,9 @@ class Uplift:
         adjusted_p: Of "uplift at most 0", one-sided, adjusted for the suite.
         n: Prompts that the attack was played on.
         method: ``max_t`` (studentised bootstrap, step-down p) or ``betting`` (finite-sample, Bonferroni).
-        mde: Smallest true uplift found with power 0.8 at one-sided 0.05 over the number of attacks. For ``betting``
-            it takes the spread's upper limit, as the spread seen is near 0 or from few prompts.
+        mde: Smallest true uplift for which `lower_bound`, at this level and over this suite, exceeds 0 with probability
+            0.8; infinite where none within the bounds does. For ``betting`` it takes the spread's upper limit, as the
+            spread seen is near 0 or from few prompts.
     """
 
     estimate: float
@@ -285,6 +286,7 @@ def _by_t(
     adjusted = np.minimum(1.0, _step_down(mean / se, t) * count / len(mean))
     found = []
     for k in range(len(mean)):
+        mde = detectable_by(max(0.0, float(top * se[k])), float(se[k]))
         ci = (max(bounds[0], mean[k] - own_top[k] * se[k]), min(bounds[1], mean[k] - own_bottom[k] * se[k]))
         found.append(
             Uplift(
@@ -296,7 +298,7 @@ def _by_t(
                 adjusted_p=float(adjusted[k]),
                 n=int(n[k]),
                 method="max_t",
-                mde=minimum_detectable_effect(float(se[k]) * math.sqrt(n[k]), int(n[k]), attacks=count),
+                mde=mde if mde <= bounds[1] else math.inf,
             )
         )
     return found
@@ -321,14 +323,16 @@ def _by_betting(values: Array, sd: float, level: float, count: int, bounds: tupl
     width = bounds[1] - bounds[0]
     # Maurer and Pontil 2009, theorem 10: the sd's upper limit at 0.95
     limit = min(sd + width * math.sqrt(2.0 * math.log(20.0) / (n - 1)), width / 2.0) if n > 1 else width / 2.0
+    lower = min(wide[0], ci[0])
+    mde = detectable_by(float(values.mean()) - lower, limit / math.sqrt(n))
     return Uplift(
         estimate=float(values.mean()),
         se=sd / math.sqrt(n) if n > 1 else math.nan,
         ci=ci,
-        lower_bound=min(wide[0], ci[0]),
+        lower_bound=lower,
         upper_bound=max(wide[1], ci[1]),
         adjusted_p=min(1.0, count * p),
         n=n,
         method="betting",
-        mde=minimum_detectable_effect(limit, n, attacks=count),
+        mde=mde if mde <= bounds[1] else math.inf,
     )
