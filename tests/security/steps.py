@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from re import _compiler, _constants, _parser  # type: ignore[attr-defined]  # the engine's own parser
 from typing import Any
 
@@ -303,5 +304,5 @@ def families(machine: Machine, size: int) -> Iterator[str]:
             for c in alphabet[:3]:
                 yield start + c * size + "\x00"
                 yield (start + c) * (size // (len(start) + 1) + 1) + "\x00"
-    for c, d in zip(alphabet, alphabet[1:], strict=False):
+    for c, d in pairwise(alphabet):
         yield (c + d) * (size // 2) + "\x00"

@@ -85,6 +85,18 @@ def test_a_file_of_pairs_says_what_a_spreadsheet_would_run(
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "once.jsonl").read_bytes()
 
 
+def test_no_cell_of_a_site_runs(tmp_path: Path, hostile_pairs: Any, command: Any, payloads: SimpleNamespace) -> None:
+    """Board and slices as CSV, from a recording whose models and categories are formulas."""
+    pairs = hostile_pairs(tmp_path / "pairs.jsonl", 3, 24, payloads.FORMULAS)
+    found = command("audit", pairs, "--site", tmp_path / "site", "--replicates", 50)
+    assert found.exit_code in (0, 1, 3), found.output
+    tables = sorted((tmp_path / "site").rglob("*.csv"))
+    assert tables
+    for table in tables:
+        text = table.read_text(encoding="utf-8")
+        assert [c for separator in ",;\t" for c in _cells(text, separator) if _runs(c)] == [], table.name
+
+
 def test_what_else_we_write_is_no_table_of_cells(tmp_path: Path, hostile_pairs: Any, command: Any) -> None:
     """Of all files that the commands leave, none is CSV, TSV or a spreadsheet but the leaderboard's and a converted one."""
     pairs = hostile_pairs(tmp_path / "pairs.jsonl", 3, 24)

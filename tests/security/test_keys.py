@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 CANARY = "sk-canary-7f3a9c51d2e84b60a1b2c3d4e5f60718"
-PASSWORD = "hunter2canarypassword"
+PASSWORD = "hunter2canarypassword"  # noqa: S105  a canary
 
 
 class _Handler(BaseHTTPRequestHandler):

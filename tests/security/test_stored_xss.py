@@ -92,6 +92,14 @@ class World:
             self.made["certified"] = out
         return self.made["certified"]
 
+    def site(self, pattern: str) -> Path:
+        """The first page of the site of an audit whose name fits: board, submission, comparison, judge, method."""
+        if "site" not in self.made:
+            self.made["site"] = self.folder / "site"
+            found = self.command("audit", self.pairs, "--site", self.made["site"], "--replicates", 50, "--quiet")
+            assert found.exit_code in (0, 1, 3), found.output
+        return min(self.made["site"].glob(pattern))
+
     def stress(self) -> Path:
         """A judge file whose every free field is a payload, on pairs of payloads."""
         if "stress" not in self.made:
@@ -159,6 +167,10 @@ def _markdown_page(text: str) -> str:
 PAGES: Final[Mapping[str, Callable[[World], Path]]] = {
     "audit": lambda w: w.audit() / "report.html",
     "certified report": lambda w: w.certified() / "report.html",
+    **{
+        f"site {pattern}": lambda w, pattern=pattern: w.site(pattern)  # type: ignore[misc]  # a default binds the loop's value
+        for pattern in ("index.html", "submission-*.html", "compare-*.html", "judge.html", "method.html")
+    },
     "badge": lambda w: w.certified() / "x.svg",
     "markdown": lambda w: w.write("md.html", _markdown_page((w.certified() / "x.markdown").read_text("utf-8"))),
     "stress": lambda w: w.stress() / "stress.html",
@@ -226,10 +238,14 @@ def _visit(context: Any, path: Path, naive: bool = False) -> Seen:
     """Open a page, open every fold, use everything that can be used, and return what happened."""
     page = context.new_page()
     seen = Seen([], [], [], [])
-    page.on("dialog", lambda d: (seen.dialogs.append(d.message), d.dismiss()))
+    page.on("dialog", lambda d: dialog(d))
     page.on("console", lambda m: seen.console.append(m.text))
     page.on("pageerror", lambda e: seen.console.append(str(e)))
     page.on("popup", lambda p: seen.requests.append(p.url))
+
+    def dialog(shown: Any) -> None:
+        seen.dialogs.append(shown.message)
+        shown.dismiss()
 
     def route(route: Any) -> None:
         url = route.request.url
@@ -266,7 +282,7 @@ USE: Final = """() => {
 #: Elements and attributes that no page of ours has, and addresses that none of ours leads to.
 FOREIGN: Final = """() => {
     const bad = [];
-    const tags = 'img,iframe,object,embed,base,form,input:not([type=search]):not([type=checkbox]),video,audio,frameset,' +
+    const tags = 'img,iframe,object,embed,base,form:not(.filters),input:not([type=search]):not([type=checkbox]),video,audio,frameset,' +
         'portal,math,animate,image,marquee,template,dialog';
     for (const e of document.querySelectorAll(tags)) bad.push(e.outerHTML.slice(0, 120));
     for (const e of document.querySelectorAll('*')) for (const a of e.attributes) {
