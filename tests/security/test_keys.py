@@ -47,10 +47,17 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    """One that takes all connections at once."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
 @pytest.fixture
 def echo() -> Iterator[Any]:
     """A server that says every key back, on the loopback interface."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     server.seen, server.how = [], "completion"  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -60,7 +67,7 @@ def echo() -> Iterator[Any]:
     thread.join(10)
 
 
-def _spec(folder: Path, url: str) -> Path:
+def _spec(folder: Path, url: str, patience: float = 0.2) -> Path:
     for name, records in {
         "question": [{"uid": f"q{k}", "category": "x", "prompt": f"Question {k}?"} for k in range(4)],
         "cand": [{"uid": f"q{k}", "model": "cand", "answer": f"c {k}"} for k in range(4)],
@@ -70,7 +77,7 @@ def _spec(folder: Path, url: str) -> Path:
     path = folder / "audit.toml"
     path.write_text(
         '[benchmark]\npath = "question.jsonl"\nbaseline = "base.jsonl"\n[[models]]\nname = "cand"\nanswers = "cand.jsonl"\n'
-        f'[judge]\nuse = "arena-hard-v2.0"\nmodel = "openai/judge"\nbase_url = {json.dumps(url)}\n[run]\nretry_total = 0.2\n'
+        f'[judge]\nuse = "arena-hard-v2.0"\nmodel = "openai/judge"\nbase_url = {json.dumps(url)}\n[run]\nretry_total = {patience}\n'
     )
     return path
 
@@ -94,7 +101,7 @@ def test_a_key_that_the_server_says_back_is_nowhere(
     """Files, store and its log, report, certificate, outputs, also with AUDITKIT_DEBUG: none holds the key."""
     echo.how = how
     (tmp_path / ".env").write_text(f"OPENAI_API_KEY={CANARY}\n")
-    spec = _spec(tmp_path, f"http://127.0.0.1:{echo.server_port}/v1")
+    spec = _spec(tmp_path, f"http://127.0.0.1:{echo.server_port}/v1", 30.0 if how == "completion" else 0.2)
     run = tmp_path / "run"
     jobs: list[tuple[object, ...]] = [("run", spec, "--out", run), ("run", spec, "--out", run, "--json")]
     if how == "completion":
