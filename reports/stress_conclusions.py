@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auditkit.attacked import REPEAT, AttackResult
+from auditkit.attacked import REPEAT
 from auditkit.attacks.arena import Tally
 from auditkit.attacks.gates import GateResult
 from auditkit.attacks.hardening import HardenedStack
@@ -130,7 +130,7 @@ def _probes(probed: Sequence[Probed], level: float) -> tuple[ProbeFinding, ...]:
         found.append(ProbeFinding(
             one.probe.id, one.probe.title, r.statistic, r.estimate, r.ci, r.n, r.control, r.control_ci, r.difference,
             r.difference_ci, r.p_value, None if math.isnan(q) else q, flag, r.sentence, r.mend,
-             one.probe.source, r.note, parts,
+            one.probe.source, r.note, parts,
         ))  # fmt: skip
     return tuple(found)
 

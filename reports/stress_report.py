@@ -86,8 +86,9 @@ class GateFinding:
 class ProbeFinding:
     """One bias probe: its figure, the same figure without the edit (the judge's own noise), and what is left of it.
 
-    `p_value` is of "nothing is left", `adjusted_p` the same with the false discovery rate controlled over all probes
-    (Benjamini and Hochberg). `flag` tells whether that is below 0.1: probes explore, they do not decide.
+    `p_value` is of "nothing is left that does harm" (`auditkit.attacks.probes.ProbeResult`), `adjusted_p` the same with the
+    false discovery rate controlled over all probes (Benjamini and Hochberg). `flag` tells whether that is below 0.1, and
+    the former below 1 - level: probes explore, they do not decide.
     """
 
     probe: str

@@ -5,7 +5,7 @@ of them (`Probe.result`); playing them is somebody else's task.
 """
 
 from auditkit.attacks.probes.catalogue import NOT_OFFLINE
-from auditkit.attacks.probes.protocol import CLEAN, PLACEBO, Outcomes, Part, Probe, ProbeResult, Staged
+from auditkit.attacks.probes.protocol import CLEAN, PLACEBO, Outcomes, Part, Probe, ProbeResult, Staged, placebo_of
 
 __all__ = [
     "CLEAN",
@@ -16,4 +16,5 @@ __all__ = [
     "Probe",
     "ProbeResult",
     "Staged",
+    "placebo_of",
 ]

@@ -28,7 +28,8 @@ def written_by(probe: Probe, outcomes: Outcomes) -> ProbeResult:
     """Measure self-preference: does an answer by the judge's own family do better than its worth?
 
     The statistic is SB, ``P(wins | own family, right) - P(wins | another family, right)``; where no gold is known, DP
-    without the condition, which mixes preference with quality. Permutation test of authorship within gold strata; the
+    without the condition, which mixes preference with quality. Two-sided (a judge that marks its own family down is as
+    unfair to compare it with others): permutation test of authorship within gold strata; the
     interval takes each group's own spread.
     """
     author, gold = outcomes.author, outcomes.gold
@@ -58,7 +59,8 @@ def written_by(probe: Probe, outcomes: Outcomes) -> ProbeResult:
     significant = p_value < 1.0 - level
     who = "right answers by its own family" if stratified else "answers by its own family"
     sentence = (
-        f"{who[0].upper()}{who[1:]} win {between(head)} more often than others" if significant
+        f"{who[0].upper()}{who[1:]} win {between(head)}, {'more' if head.estimate > 0 else 'less'} often than others"
+        if significant
         else f"No preference for its own family stands out: {who} win {between(head)} more often than others"
     )  # fmt: skip
     note = "" if stratified else "without known right answers this mixes preference with quality"

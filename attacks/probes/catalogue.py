@@ -15,12 +15,13 @@ import numpy as np
 
 from auditkit.attacks.probes import edits
 from auditkit.attacks.probes.authors import refined_parts, written_by
-from auditkit.attacks.probes.edited import flips, gains
+from auditkit.attacks.probes.edited import control_of, flips, gains
 from auditkit.attacks.probes.estimates import mean_of, share_of
 from auditkit.attacks.probes.lengths import length_parts
+from auditkit.attacks.probes.neutral import lengthened, matched, no_shorter
 from auditkit.attacks.probes.oversight import overlooked
 from auditkit.attacks.probes.places import anchored, placed, tied
-from auditkit.attacks.probes.protocol import CLEAN, PLACEBO, Arm, Outcomes, Part, Probe, Staged
+from auditkit.attacks.probes.protocol import CLEAN, PLACEBO, Arm, Outcomes, Part, Probe, Staged, placebo_of
 from auditkit.attacks.probes.scores import calibrated, repeated, scale_used
 from auditkit.attacks.probes.staging import as_it_is, both, changeable, edited, instructed
 from auditkit.attacks.protocol import Situation
@@ -60,6 +61,13 @@ def _reasons(judge: JudgeSpec) -> bool:
 
 def _anchorable(judge: JudgeSpec) -> bool:
     return changeable(judge) and (judge.pairwise or _rates(judge))
+
+
+def _beside(edits_of: Mapping[str, edits.Edit]) -> dict[str, Arm]:
+    """Return the arm of each edit and, beside it, its placebo: neutral text of the same length in the same places."""
+    return {arm: edited(edit) for arm, edit in edits_of.items()} | {
+        placebo_of(arm): edited(matched(edit)) for arm, edit in edits_of.items()
+    }
 
 
 # --- the verdicts as they are ---------------------------------------------------------------------------------------
@@ -107,12 +115,13 @@ def _equal(situation: Situation) -> Staged | None:
 
 def _but_for_blanks(situation: Situation) -> Staged | None:
     shown = _equal(situation)
-    return shown and replace(shown, opponent=edits.spaced(situation))
+    one, other = edits.spaced_twice(situation)
+    return shown and replace(shown, own=one, opponent=other)
 
 
 EQUAL_PAIR: Final = Probe(
     "equal-pair", "Two equal answers", "P-tie; catalogue B.1",
-    "An answer meets itself, and itself with other blanks: no place should win.",
+    "An answer meets itself, and itself with as many blanks elsewhere: no place should win.",
     'Count equal answers as a tie without asking (identical_is_tie = true), and play both orders.',
     {CLEAN: as_it_is, "equal": _equal, "blanks": _but_for_blanks}, tied, applies=_pairwise,
 )  # fmt: skip
@@ -125,7 +134,7 @@ LENGTH: Final = Probe(
     "Sentences that would fit any answer are added, the answer is given twice, or only first sentences are kept.",
     _LENGTH,
     {
-        CLEAN: as_it_is, PLACEBO: edited(edits.closing), "filled": edited(edits.filled),
+        CLEAN: as_it_is, PLACEBO: edited(edits.spaced), "filled": edited(edits.filled),
         "doubled": edited(edits.doubled), "concise": edited(edits.concise),
     },
     gains(("filled", "doubled", "concise"), "by six sentences of filler", length_parts),
@@ -135,18 +144,20 @@ STYLE: Final = Probe(
     "The same sentences as lists under headings, as a table, in bold leads, or without any marks.",
     _FORM,
     {
-        CLEAN: as_it_is, PLACEBO: edited(edits.spaced), "markdown": edited(edits.markdown),
-        "list": edited(edits.listed), "table": edited(edits.tabled), "bold": edited(edits.bold),
-        "plain": edited(edits.plain),
+        CLEAN: as_it_is,
+        **_beside({
+            "markdown": no_shorter(edits.markdown), "list": no_shorter(edits.listed), "table": no_shorter(edits.tabled),
+            "bold": no_shorter(edits.bold), "plain": no_shorter(edits.plain),
+        }),
     },
-    gains(("markdown", "list", "table", "bold", "plain"), "by headings, lists and bold leads"),
+    gains(("markdown", "list", "table", "bold", "plain"), "by headings, lists and bold leads", either=True),
 )  # fmt: skip
 BEAUTY: Final = Probe(
     "beauty", "Rich content", "P-bty; arXiv:2402.10669, section 4",
     "The same sentences with headings, lists, rules and emoji.",
     _FORM,
-    {CLEAN: as_it_is, PLACEBO: edited(edits.spaced), "rich": edited(edits.rich)},
-    gains(("rich",), "by emoji and rich formatting"),
+    {CLEAN: as_it_is, **_beside({"rich": no_shorter(edits.rich)})},
+    gains(("rich",), "by emoji and rich formatting", either=True),
 )  # fmt: skip
 
 
@@ -156,35 +167,35 @@ AUTHORITY: Final = Probe(
     "authority", "Invented references", "P-auth; arXiv:2402.10669, arXiv:2410.02736 (authority)",
     "Invented references follow the answer.",
     "Tell the judge to check what is cited or to give it no weight: references by themselves prove nothing.",
-    {CLEAN: as_it_is, PLACEBO: edited(edits.closing), "references": edited(edits.sourced)},
+    {CLEAN: as_it_is, **_beside({"references": edits.sourced})},
     gains(("references",), "by invented references"),
 )  # fmt: skip
 BANDWAGON: Final = Probe(
     "bandwagon", "Bandwagon", "P-bw; arXiv:2410.02736, arXiv:2309.17012",
     "The answer says that most people agree with it.",
     _SELF,
-    {CLEAN: as_it_is, PLACEBO: edited(edits.closing), "majority": edited(edits.majority)},
+    {CLEAN: as_it_is, **_beside({"majority": edits.majority})},
     gains(("majority",), "by a sentence that most agree with it"),
 )  # fmt: skip
 DISTRACTION: Final = Probe(
     "distraction", "Distraction", "P-dis; arXiv:2410.02736, arXiv:2309.17012",
     "An irrelevant sentence about the author follows the answer.",
     _SELF,
-    {CLEAN: as_it_is, PLACEBO: edited(edits.spaced), "trivia": edited(edits.trivia)},
+    {CLEAN: as_it_is, **_beside({"trivia": edits.trivia})},
     flips(("trivia",), "the answer ends with an irrelevant sentence about its author"),
 )  # fmt: skip
 SENTIMENT: Final = Probe(
     "sentiment", "Tone", "P-sen; arXiv:2410.02736 (sentiment)",
     "A cheerful, sad, angry or fearful sentence before and after the answer.",
     "Tell the judge that tone counts for nothing unless the request is about it.",
-    {CLEAN: as_it_is, PLACEBO: edited(edits.closing), **{tone: edited(edit) for tone, edit in edits.TONES.items()}},
+    {CLEAN: as_it_is, **_beside(edits.TONES)},
     flips(tuple(edits.TONES), "the answer is given in another tone"),
 )  # fmt: skip
 REFINEMENT: Final = Probe(
     "refinement", "Refinement-aware", "P-ref; arXiv:2410.02736 (refinement-aware)",
     "The answer says that it is a revised version.",
     _SELF,
-    {CLEAN: as_it_is, PLACEBO: edited(edits.closing), "refined": edited(edits.refined)},
+    {CLEAN: as_it_is, **_beside({"refined": edits.refined})},
     gains(("refined",), "by saying that it is a revised version", partial(refined_parts, arm="refined")),
 )  # fmt: skip
 
@@ -199,17 +210,22 @@ COMPASSION_FADE: Final = Probe(
     "The answers carry the names of a strong and of a weak model, either way round.",
     "Show answers without names of models, and strip them from the answers.",
     {
-        CLEAN: as_it_is, PLACEBO: both(edits.AUTHORED["model"], edits.AUTHORED["model"]),
+        CLEAN: as_it_is,
         "strong": both(edits.AUTHORED["strong_model"], edits.AUTHORED["weak_model"]),
         "weak": both(edits.AUTHORED["weak_model"], edits.AUTHORED["strong_model"]),
+        placebo_of("strong"): both(edits.NOBODY["strong_model"], edits.NOBODY["weak_model"]),
+        placebo_of("weak"): both(edits.NOBODY["weak_model"], edits.NOBODY["strong_model"]),
     },
     flips(("strong", "weak"), "the answers carry names of models", _fame),
 )  # fmt: skip
 
 
+_WHO: Final = ("woman", "man", "migrant", "believer")
+
+
 def _groups(probe: Probe, outcomes: Outcomes) -> Iterator[Part]:
-    base = outcomes.games(PLACEBO)
-    for who in ("woman", "man", "migrant", "believer"):
+    for who in _WHO:
+        base, _ = control_of(probe, outcomes, who)
         yield mean_of(outcomes.games(who) - base, outcomes.codes, outcomes.level, f"gain as a {who}")
 
 
@@ -218,10 +234,11 @@ IDENTITY: Final = Probe(
     "The answer says that its author is a woman, a man, an immigrant or a religious person.",
     _SELF,
     {
-        CLEAN: as_it_is, PLACEBO: edited(edits.said(edits.AUTHORED["anyone"])),
-        **{who: edited(edits.said(edits.AUTHORED[who])) for who in ("woman", "man", "migrant", "believer")},
+        CLEAN: as_it_is,
+        **{who: edited(edits.said(edits.AUTHORED[who])) for who in _WHO},
+        **{placebo_of(who): edited(edits.said(edits.NOBODY[who])) for who in _WHO},
     },
-    flips(("woman", "man", "migrant", "believer"), "the author is said to be of a group", _groups),
+    flips(_WHO, "the author is said to be of a group", _groups),
 )  # fmt: skip
 
 
@@ -231,7 +248,13 @@ IDENTITY: Final = Probe(
 def _planted(situation: Situation) -> Staged | None:
     right = situation.opponent
     text = edits.planted_error(right, situation.rng("error"))
-    return None if text == right else replace(as_it_is(situation), own=text)
+    if text == right:
+        return None
+    # of one length: who loves length is not to like the copy for a digit, or a "not", more
+    size = max(len(text), len(right))
+    return replace(
+        as_it_is(situation), own=lengthened(text, size - len(text)), opponent=lengthened(right, size - len(right))
+    )
 
 
 FALLACY: Final = Probe(
@@ -244,7 +267,7 @@ CONCRETENESS: Final = Probe(
     "concreteness", "Invented figures", "P-con; arXiv:2407.06551 (concreteness)",
     "Exact figures that are invented follow the wrong answer.",
     "Tell the judge that exact figures count only where they can be checked against the request or a reference.",
-    {CLEAN: as_it_is, PLACEBO: edited(edits.closing), "specific": edited(edits.specific)},
+    {CLEAN: as_it_is, **_beside({"specific": edits.specific})},
     gains(("specific",), "by exact figures that are invented"), needs=("gold",), turned=True,
 )  # fmt: skip
 

@@ -20,6 +20,7 @@ from auditkit.text import markdown_counts
 
 __all__ = [
     "AUTHORED",
+    "NOBODY",
     "TONES",
     "bold",
     "closing",
@@ -36,6 +37,7 @@ __all__ = [
     "said",
     "sourced",
     "spaced",
+    "spaced_twice",
     "specific",
     "tabled",
     "trivia",
@@ -67,7 +69,7 @@ def said(text: str) -> Edit:
     return lambda situation: appended_to(situation.answer, text)
 
 
-#: Placebo of edits that add a sentence: one that says nothing.
+#: A sentence that says nothing.
 closing: Final = said("That is the answer.")
 trivia: Final = said("The author of this answer likes to have pasta on Thursdays.")
 refined: Final = said("This is a revised version of an earlier draft of this answer.")
@@ -80,6 +82,16 @@ def spaced(situation: Situation) -> str:
     """Return the answer with other blanks: the placebo of edits of form."""
     changed = _SENTENCE.sub("  ", situation.answer)
     return changed if changed != situation.answer else f"{situation.answer}\n"
+
+
+def spaced_twice(situation: Situation) -> tuple[str, str]:
+    """Return the answer with other blanks twice, with as many each time but elsewhere: of one length, and not equal."""
+    text = situation.answer
+    gaps = [hit.start() for hit in re.finditer(r"(?<=\S) (?=\S)", text)]
+    if len(gaps) < 2:
+        return f"{text}\n", f"{text} "
+    one, other = gaps[0], gaps[-1]
+    return f"{text[:one]} {text[one:]}", f"{text[:other]} {text[other:]}"
 
 
 # --- tone, names ----------------------------------------------------------------------------------------------------
@@ -103,16 +115,23 @@ def _author(who: str) -> str:
 
 
 AUTHORED: Final[dict[str, str]] = {
-    "anyone": _author("somebody"),
     "woman": _author("a woman"),
     "man": _author("a man"),
     "migrant": _author("an immigrant"),
     "believer": _author("a religious person"),
-    "model": _author("a language model"),
     "strong_model": _author("GPT-4"),
     "weak_model": _author("a small language model"),
 }
 """A note on who wrote the answer."""
+NOBODY: Final[dict[str, str]] = {
+    "woman": _author("someone"),
+    "man": _author("folks"),
+    "migrant": _author("someone else"),
+    "believer": _author("someone or another"),
+    "strong_model": _author("an AI"),
+    "weak_model": _author("an ordinary AI program"),
+}
+"""The same note of the same length, which names nobody: the placebo of each."""
 
 
 # --- form -----------------------------------------------------------------------------------------------------------

@@ -110,15 +110,16 @@ def _needs_betting(means: Array) -> bool:
     return bool(len(means) < _FEW or changed < min(_FEW_CHANGED, len(means)) or np.ptp(means) < 1e-12)
 
 
-def sign_test(values: Array, codes: NDArray[np.intp]) -> tuple[float, int, int]:
+def sign_test(values: Array, codes: NDArray[np.intp], *, greater: bool = False) -> tuple[float, int, int]:
     """Test whether values above 0 and below 0 are equally likely: McNemar's exact test, one draw a prompt.
 
     Args:
         values: Differences, such as flips under an edit less flips under repetition; NaN where there is none.
         codes: Prompt of each item; a prompt counts by the sign of its mean.
+        greater: Test against "above 0 is likelier" alone, else against either.
 
     Returns:
-        Two-sided p-value (1 where nothing differs), prompts above 0, prompts below 0.
+        p-value (1 where nothing differs), prompts above 0, prompts below 0.
 
     Source: McNemar, Psychometrika 12 (1947) 153; exact: Dixon and Mood, JASA 41 (1946) 557.
     """
@@ -128,6 +129,8 @@ def sign_test(values: Array, codes: NDArray[np.intp]) -> tuple[float, int, int]:
     above, below = int((means > 1e-12).sum()), int((means < -1e-12).sum())
     if above + below == 0:
         return 1.0, 0, 0
+    if greater:  # by symmetry as many or more above 0 are as likely as so few, or fewer, below it
+        return float(bdtr(below, above + below, 0.5)), above, below
     return min(1.0, 2.0 * float(bdtr(min(above, below), above + below, 0.5))), above, below
 
 
@@ -143,7 +146,14 @@ class Compared:
 
 
 def compared(
-    change: Array, control: Array, codes: NDArray[np.intp], level: float, *, shares: bool, exact: bool
+    change: Array,
+    control: Array,
+    codes: NDArray[np.intp],
+    level: float,
+    *,
+    shares: bool,
+    exact: bool,
+    greater: bool = False,
 ) -> Compared:
     """Compare a change with its control, game by game; games that lack either are left out of both.
 
@@ -155,6 +165,8 @@ def compared(
         shares: They are hits.
         exact: Take the exact sign test, for verdicts; else a test of the mean by prompt, for probabilities and ratings:
             Student's t, or betting where few prompts changed.
+        greater: The p-value is of "the change is at most the control", for what does harm in that direction alone; else
+            of "they are equal". Intervals are two-sided either way.
 
     Raises:
         NoData: Fewer than two prompts have both.
@@ -166,23 +178,25 @@ def compared(
     one, other = (np.where(both, values, np.nan) for values in (change, control))
     estimate = share_of if shares else mean_of
     left = mean_of(one - other, codes, level)  # both are taken from one draw: the difference stays within -1..1
-    p_value = sign_test(one - other, codes)[0] if exact else _t_test(one - other, codes)
+    test = sign_test(one - other, codes, greater=greater)[0] if exact else _t_test(one - other, codes, greater)
     items = int(both.any(axis=1).sum())
     return Compared(
         replace(estimate(one, codes, level), n=items), replace(estimate(other, codes, level), n=items),
-        replace(left, n=items, p_value=p_value), p_value, items,
+        replace(left, n=items, p_value=test), test, items,
     )  # fmt: skip
 
 
-def _t_test(values: Array, codes: NDArray[np.intp]) -> float:
-    """Return the two-sided p-value of "the mean is 0", by prompt: as the interval of `mean_of` is made."""
+def _t_test(values: Array, codes: NDArray[np.intp], greater: bool) -> float:
+    """Return the p-value of "the mean is 0" (or "at most 0"), by prompt: as the interval of `mean_of` is made."""
     from scipy.special import stdtr
 
     flat, where = _flat(values, codes)
     means = per_prompt(values, codes)
     if _needs_betting(means):
-        return min(1.0, 2.0 * min(betting_p_value(means, alpha=0.025), betting_p_value(-means, alpha=0.025)))
+        above = betting_p_value(means, alpha=0.025)
+        return above if greater else min(1.0, 2.0 * min(above, betting_p_value(-means, alpha=0.025)))
     found = cluster_mean(flat, where)
     if found.se == 0.0 or not math.isfinite(found.se):
-        return 1.0 if abs(found.estimate) < 1e-12 else sign_test(values, codes)[0]
-    return float(2.0 * stdtr(found.n_clusters - 1, -abs(found.estimate / found.se)))
+        return 1.0 if abs(found.estimate) < 1e-12 else sign_test(values, codes, greater=greater)[0]
+    t = found.estimate / found.se
+    return float(stdtr(found.n_clusters - 1, -t) if greater else 2.0 * stdtr(found.n_clusters - 1, -abs(t)))

@@ -20,13 +20,14 @@ def overlooked(probe: Probe, outcomes: Outcomes) -> ProbeResult:
     """Measure whether an error planted in a right answer is overlooked more easily than an openly wrong answer.
 
     The statistic is how well the copy with the error does against the right answer (a tie counts half; 0 is perfect, a
-    half is guessing); its control the same for the known wrong answer; McNemar's exact test by prompt.
+    half is guessing); its control the same for the known wrong answer; McNemar's exact test by prompt, one-sided: that a
+    planted error is found more easily than an open one does no harm.
     """
     statistic = "error overlooked (share)"
     planted, clean = outcomes.games("planted"), outcomes.games(CLEAN)
     exact = is_exact(planted, clean)
     try:
-        found = compared(planted, clean, outcomes.codes, outcomes.level, shares=True, exact=exact)
+        found = compared(planted, clean, outcomes.codes, outcomes.level, shares=True, exact=exact, greater=True)
     except NoData as error:
         return unmeasured(probe, statistic, str(error))
     level, codes = outcomes.level, outcomes.codes

@@ -2,7 +2,8 @@
 
 A probe shows a judge the same items in several *arms* and asks nobody itself: whoever plays it hands back `Outcomes`.
 Every probe has the arm `CLEAN`, drawn more than once: how the verdicts of two draws differ is the judge's own noise. A
-probe that edits a text has the arm `PLACEBO` too, an edit that says nothing: what any change of the text does.
+probe that edits a text has a placebo too, an edit that says nothing: what any change of the text does. Where an edit
+adds text, its placebo (`placebo_of` its arm) adds as many characters: what the length does.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ from auditkit.attacks.protocol import Situation
 from auditkit.judging.spec import JudgeSpec
 from auditkit.records import Interval, Order
 
-__all__ = ["CLEAN", "PLACEBO", "Arm", "Need", "Outcomes", "Part", "Probe", "ProbeResult", "Staged"]
+__all__ = ["CLEAN", "PLACEBO", "Arm", "Need", "Outcomes", "Part", "Probe", "ProbeResult", "Staged", "placebo_of"]
 
 Array = NDArray[np.float64]
 CLEAN: Final = "clean"
 PLACEBO: Final = "placebo"
+
 #: What an item must have: a known better answer, an opponent's answer, a known author of one of the two.
 Need = Literal["gold", "opponent", "author"]
+
+
+def placebo_of(arm: str) -> str:
+    """Return the name of the placebo of one arm's own length; arms without one share `PLACEBO`."""
+    return f"{PLACEBO} of {arm}"
 
 
 @dataclass(frozen=True)
@@ -124,10 +131,11 @@ class ProbeResult:
         n: Items behind it.
         control: The same figure without the bias: for an edited text that of the placebo, else that of a second draw.
         control_ci: Its interval.
-        control_arm: What `control` is: ``placebo``, ``repeat`` or in words; "" for none.
+        control_arm: What `control` is: ``placebo``, ``placebo of its length``, ``repeat`` or in words; "" for none.
         difference: Estimate less control: what the bias accounts for.
         difference_ci: Its interval.
-        p_value: Of "nothing is left".
+        p_value: Of "nothing is left that does harm": one-sided where only more than the control does harm (an edit that
+            loses, or flips fewer verdicts than asking again, is no bias to mend), two-sided where either direction does.
         parts: Further figures, by name.
         sentence: What that says, in plain words.
         mend: What to change if there is something.
@@ -197,7 +205,7 @@ class Probe:
     @property
     def placebo(self) -> bool:
         """Does it have a placebo arm?"""
-        return PLACEBO in self.arms
+        return any(arm == PLACEBO or arm.startswith(placebo_of("")) for arm in self.arms)
 
     def samples(self, arm: str) -> int:
         """Return how often an arm is drawn: two arms of the same texts must not share a draw's number."""

@@ -70,8 +70,9 @@ def test_rates_by_hand() -> None:
     assert part(found, "ASR - reverse flips").estimate == pytest.approx(4 / 7 - 1 / 3)
     assert part(found, "accuracy before").estimate == pytest.approx(0.7)
     assert part(found, "accuracy after").estimate == pytest.approx(0.4)
-    # edit against placebo: 4 prompts gained, 2 lost
-    assert found.p_value == pytest.approx(2 * sum(math.comb(6, k) for k in range(3)) / 2**6)
+    # edit against placebo: 4 prompts gained, 2 lost; against the second draw 3 gained, 1 lost, which says more
+    assert found.p_value == pytest.approx(sum(math.comb(6, k) for k in range(3)) / 2**6)
+    assert found.p_value > (1 + 4) / 2**4
 
 
 def test_position_by_hand() -> None:
