@@ -21,7 +21,7 @@ from auditkit import formats, registry
 from auditkit import policy as verdicts
 from auditkit.attacks.detect import detect
 from auditkit.controls import missing_bounds
-from auditkit.errors import AuditkitError, Undefined, UsageError, printable
+from auditkit.errors import AuditkitError, InputError, Undefined, UsageError, printable
 from auditkit.gaming import gameability_of, gaming_of, prompt_outcomes, suite_floor
 from auditkit.gates import Check, check_gates
 from auditkit.records import (
@@ -419,17 +419,29 @@ def _judge_check(battles: Battles, settings: Settings, progress: Progress) -> tu
 
 
 def _judge(battles: Battles, findings: Findings | None) -> JudgeInfo:
-    """Name the judge. A recording tells its name, not its prompt: the hash of a judge spec is left empty."""
+    """Name the judge; most recordings tell its name alone, and then the hash of its spec is empty."""
     names = sorted((set(battles.games["judge"]) | set(battles.ratings["judge"])) - {""})
     name = ", ".join(names) or "not recorded"
     if findings is None:
-        return JudgeInfo(name=name, model=name, sha256="", simulated=battles.benchmark.simulated)
+        return JudgeInfo(name=name, model=name, sha256=_judge_hash(battles), simulated=battles.benchmark.simulated)
     return JudgeInfo(
         name=name,
         model=name,
-        sha256="",
+        sha256=_judge_hash(battles),
         simulated=battles.benchmark.simulated,
         scores=tuple(s for s in findings.scores if s.model in names),
         position={k: v for k, v in findings.position.items() if k in names},
         length={k: v for k, v in findings.length.items() if k in names},
     )
+
+
+def _judge_hash(battles: Battles) -> str:
+    """Return the hash of the one judge file that came with the recording, "" where there is none or another version's."""
+    from auditkit.judging.spec import parse_judge
+
+    if len(battles.judges) != 1:
+        return ""
+    try:
+        return parse_judge(battles.judges[0], "judge.toml").sha256
+    except InputError:
+        return ""

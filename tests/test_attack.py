@@ -65,6 +65,7 @@ def test_every_submission_s_report_carries_what_attacks_made_of_the_benchmark(sp
         assert submission.gameability.rank_uplift == 2
         assert submission.null_floor.attack.startswith("attack null-structured")
         assert submission.cost.calls and submission.cost.calls > 0
+    assert report.judge.sha256 == load_judge("arena-hard-v0.1").sha256
     texts = run_folder.read(done.folder).answers["text"]
     assert not texts.str.contains("verdict").any(), "attacked answers are no submission's"
 
