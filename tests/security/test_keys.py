@@ -94,14 +94,21 @@ def _found(folder: Path, texts: list[bytes], secrets: tuple[str, ...]) -> list[s
     return [name for name, data in held.items() for secret in spelled if secret.encode() in data]
 
 
-@pytest.mark.parametrize("how", ["completion", "refused", "rejected", "broken"])
+@pytest.mark.parametrize(
+    ("how", "model"),
+    [
+        *((how, "openai/judge") for how in ("completion", "refused", "rejected", "broken")),
+        ("completion", "litellm/openai/judge"),
+    ],
+)
 def test_a_key_that_the_server_says_back_is_nowhere(
-    how: str, echo: Any, tmp_path: Path, processes: Callable[..., Any]
+    how: str, model: str, echo: Any, tmp_path: Path, processes: Callable[..., Any]
 ) -> None:
     """Files, store and its log, report, certificate, outputs, also with AUDITKIT_DEBUG: none holds the key."""
     echo.how = how
     (tmp_path / ".env").write_text(f"OPENAI_API_KEY={CANARY}\n")
     spec = _spec(tmp_path, f"http://127.0.0.1:{echo.server_port}/v1", 30.0 if how == "completion" else 0.2)
+    spec.write_text(spec.read_text().replace("openai/judge", model))
     run = tmp_path / "run"
     jobs: list[tuple[object, ...]] = [("run", spec, "--out", run), ("run", spec, "--out", run, "--json")]
     if how == "completion":

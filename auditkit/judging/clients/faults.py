@@ -21,7 +21,7 @@ from typing import Final
 from auditkit.errors import printable
 from auditkit.judging.calls import Allowance, CallError, Fatal, RateLimited, Rejected, Transient
 
-__all__ = ["Complaint", "allowance", "complaint", "fault", "retry_after", "scrub", "seconds"]
+__all__ = ["Complaint", "allowance", "complaint", "fault", "retry_after", "scrub", "seconds", "without_secrets"]
 
 _SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|HEADERS", re.IGNORECASE)
 _SECRET_LENGTH: Final = 8  # shorter values ("true", "1") would blank out ordinary words
@@ -68,11 +68,16 @@ def scrub(text: str, *secrets: str) -> str:
     """Return `text` without keys: `secrets`, the value of every environment variable named like one, and what looks
     like a key, a bearer token or the user part of an address.
     """
+    return _KEY_SHAPE.sub(_HIDDEN, without_secrets(text, *secrets))
+
+
+def without_secrets(text: str, *secrets: str) -> str:
+    """Return `text` without `secrets` and the values of environment variables named like one; all else stays."""
     known = {*secrets, *(value for name, value in os.environ.items() if _SECRET_NAME.search(name))}
     for value in sorted(known, key=len, reverse=True):
         if len(value) >= _SECRET_LENGTH:
             text = text.replace(value, _HIDDEN)
-    return _KEY_SHAPE.sub(_HIDDEN, text)
+    return text
 
 
 def complaint(body: str) -> Complaint:

@@ -22,13 +22,15 @@ import httpx
 from auditkit.errors import UsageError, printable
 from auditkit.judging.calls import BadResponse, CallError, Completion, Fatal, Request, Transient
 from auditkit.judging.clients import TIMEOUT
-from auditkit.judging.clients.faults import Complaint, allowance, complaint, fault, scrub
+from auditkit.judging.clients.faults import Complaint, allowance, complaint, fault, scrub, without_secrets
 from auditkit.judging.clients.transport import causes, lost
 from auditkit.judging.clients.wire import chat_body, read_completion
 from auditkit.judging.prices import estimate
 
 __all__ = ["LiteLLMClient", "make"]
 
+#: What of a completion a server may say back of what it was sent.
+_SAID: Final = ("text", "finish", "served", "trace")
 _PREFIX: Final = re.compile(r"^(?:(?:litellm\.)?\w+(?:Error|Exception|Timeout)\s*[:-]\s*)+")
 _OPEN: Final[WeakSet[LiteLLMClient]] = WeakSet()
 
@@ -132,6 +134,7 @@ class LiteLLMClient:
             )
         return replace(
             completion,
+            **{name: without_secrets(getattr(completion, name)) for name in _SAID},
             cost=None if price is None else price.dollars,
             latency=latency,
             allowance=allowance(_headers(response)),
