@@ -29,8 +29,6 @@ from auditkit.judging.prices import estimate
 
 __all__ = ["LiteLLMClient", "make"]
 
-#: What of a completion a server may say back of what it was sent.
-_SAID: Final = ("text", "finish", "served", "trace")
 _PREFIX: Final = re.compile(r"^(?:(?:litellm\.)?\w+(?:Error|Exception|Timeout)\s*[:-]\s*)+")
 _OPEN: Final[WeakSet[LiteLLMClient]] = WeakSet()
 
@@ -134,7 +132,11 @@ class LiteLLMClient:
             )
         return replace(
             completion,
-            **{name: without_secrets(getattr(completion, name)) for name in _SAID},
+            # A server may say back what it was sent.
+            text=without_secrets(completion.text),
+            finish=without_secrets(completion.finish),
+            served=without_secrets(completion.served),
+            trace=without_secrets(completion.trace),
             cost=None if price is None else price.dollars,
             latency=latency,
             allowance=allowance(_headers(response)),
