@@ -22,10 +22,10 @@ from auditkit.attacked import CLEAN, REPEAT, AttackArm, AttackExample, AttackRes
 from auditkit.attacks.detect import detect
 from auditkit.errors import NoData
 from auditkit.records import Battles, Interval, Settings
-from auditkit.stats.betting import anytime_p_value, betting_interval
+from auditkit.stats.betting import betting_interval
 from auditkit.stats.flips import directional_flips
-from auditkit.stats.racing import race_limits
-from auditkit.stats.uplift import Grade, Uplift, suite_uplift, uplift_grade
+from auditkit.stats.racing import race_uplift
+from auditkit.stats.uplift import Grade, Uplift, paired_uplift, suite_uplift, uplift_grade
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -319,35 +319,25 @@ def _bounds(
     together: int,
 ) -> tuple[tuple[Uplift, ...], float]:
     """Return every attack's uplift, and a ceiling on the largest; `together` attacks share the error."""
-    differences = np.column_stack([column.gain for column in group])
-    grid = suite_uplift(differences, settings.level, seed=settings.seed)
     if not suite.adaptive:
+        grid = suite_uplift(np.column_stack([column.gain for column in group]), settings.level, seed=settings.seed)
         return grid.attacks, grid.ceiling
     alpha = 1.0 - settings.level
     found, ceiling = [], -1.0
-    for k, column in enumerate(group):
-        fixed, arm = grid.attacks[k], column.arm
-        if arm.weights:  # it was played on all prompts at once: no race could stop it
-            alone = suite_uplift(differences[:, k], 1.0 - alpha / together, seed=settings.seed).attacks[0]
-            low, high, p = alone.lower_bound, alone.upper_bound, min(1.0, together * alone.adjusted_p)
-            ci, own_high, method = (
-                fixed.ci,
-                suite_uplift(differences[:, k], settings.level, seed=settings.seed).ceiling,
-                alone.method,
-            )
+    for column in group:
+        if column.arm.weights:  # it was played on all prompts at once: no race could stop it
+            single = suite_uplift(column.gain, settings.level, seed=settings.seed)
+            share = paired_uplift(column.gain, 1.0 - alpha / together, seed=settings.seed)
+            bound = replace(share, ci=single.attacks[0].ci, adjusted_p=min(1.0, together * share.adjusted_p))
+            own = single.ceiling
         else:
-            met = games[arm.attack]["prompt_id"].drop_duplicates()  # in the order in which they were played
-            values = differences[[place[name] for name in met], k]
-            values = values[np.isfinite(values)]
-            low, high, own_high = race_limits(values, n_arms=together, n_prompts=max(prompts, 1), alpha=alpha)
-            ci = race_limits(values, n_arms=1, n_prompts=max(prompts, 1), alpha=alpha)[:2]
-            p = min(1.0, together * anytime_p_value(values, alpha / (2 * together), horizon=max(prompts, 1)))
-            method = "betting"
-        ceiling = max(ceiling, own_high)
-        found.append(replace(
-            fixed, ci=ci, lower_bound=low, upper_bound=high, adjusted_p=p, method=method,
-            mde=fixed.mde + fixed.lower_bound - low,
-        ))  # fmt: skip
+            met = games[column.arm.attack]["prompt_id"].drop_duplicates()  # in the order in which they were played
+            values = column.gain[[place[name] for name in met]]
+            bound, own = race_uplift(
+                values[np.isfinite(values)], n_arms=together, n_prompts=max(prompts, 1), alpha=alpha
+            )  # fmt: skip
+        ceiling = max(ceiling, own)
+        found.append(bound)
     return tuple(found), ceiling
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "betting_p_value",
     "confidence_sequence",
     "empirical_bernstein_interval",
+    "mean_needed",
 ]
 
 Array = NDArray[np.float64]
@@ -283,6 +284,33 @@ def betting_p_value(
     x = (_checked(values, bounds) - bounds[0]) / (bounds[1] - bounds[0])
     capital = _Orders(x, alpha, seed).log_capital((mean - bounds[0]) / (bounds[1] - bounds[0]))
     return math.exp(-max(capital, 0.0))
+
+
+def mean_needed(
+    values: ArrayLike, p_value: Callable[[Array], float], alpha: float, *, bounds: Bounds = (-1.0, 1.0)
+) -> float:
+    """Return the smallest mean at which values spread like these refute "the mean is at most 0"; infinite if none does.
+
+    The values are moved to each mean, and cut at the bounds. A betting limit lies the further below the mean, the nearer
+    the mean is to the upper bound: how far it lies below these values says nothing of others.
+
+    Args:
+        values: (n,) finite values within `bounds`.
+        p_value: Of the hypothesis, for values.
+        alpha: The error at which it is to be refuted.
+        bounds: The smallest and largest value possible; 0 lies between them.
+    """
+    from scipy.optimize import brentq
+
+    x = _checked(values, bounds)
+    centred = x - x.mean()
+
+    def excess(mean: float) -> float:
+        return math.log(max(p_value(np.clip(centred + mean, *bounds)), 1e-300) / alpha)
+
+    if excess(bounds[1]) > 0.0:
+        return math.inf
+    return float(brentq(excess, 0.0, bounds[1], xtol=1e-4 * bounds[1])) if excess(0.0) > 0.0 else 0.0
 
 
 def empirical_bernstein_interval(

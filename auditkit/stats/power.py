@@ -6,17 +6,17 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["detectable_by", "minimum_detectable_effect", "required_prompts"]
+__all__ = ["detectable_by", "minimum_detectable_effect", "required_prompts", "sd_limit"]
 
 
-def detectable_by(shortfall: float, se: float, power: float = 0.8) -> float:
+def detectable_by(needed: float, se: float, power: float = 0.8) -> float:
     """Return the smallest true mean whose lower limit exceeds 0 with probability `power`.
 
-    ``shortfall + z(power) * se``: the estimate of such a mean lies above the shortfall that often. Normal approximation;
-    level and number of attacks are those of the limit.
+    ``needed + z(power) * se``: the estimate of such a mean lies above `needed` that often. Normal approximation; level and
+    number of attacks are those of the limit.
 
     Args:
-        shortfall: How far the lower limit lies below the estimate, at least 0, in the unit of the mean.
+        needed: The smallest estimate whose lower limit exceeds 0, at least 0, in the unit of the mean; infinite: none.
         se: Standard error of the mean, finite and at least 0.
         power: Chance to find the effect, 0.5..1.
 
@@ -25,10 +25,25 @@ def detectable_by(shortfall: float, se: float, power: float = 0.8) -> float:
     """
     from scipy.special import ndtri
 
-    if not 0.0 <= shortfall < math.inf:
-        raise ValueError(f"shortfall must be finite and at least 0, got {shortfall}")
+    if not needed >= 0.0:
+        raise ValueError(f"needed must be at least 0, got {needed}")
     _check(se, 1, 0.05, power)
-    return shortfall + float(ndtri(power)) * se
+    return needed + float(ndtri(power)) * se
+
+
+def sd_limit(sd: float, n: int, width: float) -> float:
+    """Return the upper limit, at 0.95, of the standard deviation of values within bounds `width` apart.
+
+    Args:
+        sd: That of n values, with n - 1.
+        n: Values, at least 1.
+        width: Largest less smallest value possible.
+
+    Source: Maurer and Pontil, COLT 2009, arXiv:0907.3740, theorem 10.
+    """
+    if n < 2:
+        return width / 2.0
+    return min(sd + width * math.sqrt(2.0 * math.log(20.0) / (n - 1)), width / 2.0)
 
 
 def minimum_detectable_effect(sd: float, n: int, *, attacks: int = 1, alpha: float = 0.05, power: float = 0.8) -> float:

@@ -18,15 +18,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from auditkit.stats.betting import LARGEST_STAKE, Bettor, anytime_lower, anytime_upper
-from auditkit.stats.uplift import Grade, uplift_grade
+from auditkit.stats.betting import LARGEST_STAKE, Bettor, anytime_lower, anytime_p_value, anytime_upper, mean_needed
+from auditkit.stats.power import detectable_by, sd_limit
+from auditkit.stats.uplift import Grade, Uplift, uplift_grade
 
-__all__ = ["Arm", "ArmStatus", "Race", "Racing", "StopReason", "race_limits"]
+__all__ = ["Arm", "ArmStatus", "Race", "Racing", "StopReason", "race_limits", "race_uplift"]
 
 Array = NDArray[np.float64]
 ArmStatus = Literal["above_zero", "below_tau", "open"]
@@ -112,6 +114,30 @@ def race_limits(values: Array, *, n_arms: int, n_prompts: int, alpha: float = 0.
         anytime_upper(values, tail, horizon=early),
         anytime_upper(values, alpha, horizon=early),
     )
+
+
+def race_uplift(values: Array, *, n_arms: int, n_prompts: int, alpha: float = 0.05) -> tuple[Uplift, float]:
+    """Return one arm's uplift, all of which holds whenever the race stopped it, and its own one-sided upper limit.
+
+    Its interval is that of a race of this arm alone; the p-value is corrected for the arms by Bonferroni. Arguments as
+    for `race_limits`, with one value at least.
+    """
+    low, high, own_high = race_limits(values, n_arms=n_arms, n_prompts=n_prompts, alpha=alpha)
+    tail, n = alpha / (2 * n_arms), values.size
+    p_value = partial(anytime_p_value, alpha=tail, horizon=n_prompts)
+    sd = float(values.std(ddof=1)) if n > 1 else math.nan
+    mde = detectable_by(mean_needed(values, p_value, tail), sd_limit(sd, n, 2.0) / math.sqrt(n))
+    return Uplift(
+        estimate=float(values.mean()),
+        se=sd / math.sqrt(n),
+        ci=race_limits(values, n_arms=1, n_prompts=n_prompts, alpha=alpha)[:2],
+        lower_bound=low,
+        upper_bound=high,
+        adjusted_p=min(1.0, n_arms * p_value(values)),
+        n=n,
+        method="betting",
+        mde=mde if mde <= 1.0 else math.inf,
+    ), own_high
 
 
 class Racing:

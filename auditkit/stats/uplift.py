@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from auditkit.errors import NoData
-from auditkit.stats.betting import betting_interval, betting_p_value
+from auditkit.stats.betting import betting_interval, betting_p_value, mean_needed
 from auditkit.stats.bootstrap import prompt_weights
-from auditkit.stats.power import detectable_by
+from auditkit.stats.power import detectable_by, sd_limit
 
 __all__ = [
     "Grade",
@@ -320,16 +321,14 @@ def _by_betting(values: Array, sd: float, level: float, count: int, bounds: tupl
     wide = betting_interval(values, 1.0 - (1.0 - level) / count, bounds=bounds, seed=seed).ci
     n = len(values)
     p = betting_p_value(values, alpha=(1.0 - level) / count, bounds=bounds, seed=seed)
-    width = bounds[1] - bounds[0]
-    # Maurer and Pontil 2009, theorem 10: the sd's upper limit at 0.95
-    limit = min(sd + width * math.sqrt(2.0 * math.log(20.0) / (n - 1)), width / 2.0) if n > 1 else width / 2.0
-    lower = min(wide[0], ci[0])
-    mde = detectable_by(float(values.mean()) - lower, limit / math.sqrt(n))
+    tail = (1.0 - level) / count / 2.0
+    needed = mean_needed(values, partial(betting_p_value, alpha=tail, bounds=bounds, seed=seed), tail, bounds=bounds)
+    mde = detectable_by(needed, sd_limit(sd, n, bounds[1] - bounds[0]) / math.sqrt(n))
     return Uplift(
         estimate=float(values.mean()),
         se=sd / math.sqrt(n) if n > 1 else math.nan,
         ci=ci,
-        lower_bound=lower,
+        lower_bound=min(wide[0], ci[0]),
         upper_bound=max(wide[1], ci[1]),
         adjusted_p=min(1.0, count * p),
         n=n,

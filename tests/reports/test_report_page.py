@@ -192,6 +192,31 @@ def test_attacks_are_sorted_by_what_is_sure() -> None:
     assert attacks_view("a", ()) is None
 
 
+def test_what_detectors_let_through_is_told_with_their_false_alarms() -> None:
+    """The surest attack that none of them rejects, who caught the others, and how often honest submissions are rejected."""
+    text = shown(S.report(S.attacked()))
+    assert "What detectors let through: at least 0.4 points, by verbose" in text
+    assert "yes Template tokens" in text or "yes template tokens" in text
+    assert "None of 227 honest AlpacaEval submissions is rejected by one: false alarms in at most 1.6%" in text
+    caught = replace(S.attack("echo", 9.4, 5.2, 13.1), detected_by=("template_tokens",))
+    assert "A detector rejects a submission of any of these attacks" in shown(
+        S.report(replace(S.attacked(), attacks=(caught,)))
+    )
+    weak = S.attack("unseen", 1.9, -0.8, 4.6)
+    assert "nothing surely gains; most likely to is unseen" in shown(
+        S.report(replace(S.attacked(), attacks=(caught, weak)))
+    )
+
+
+def test_a_gain_that_may_be_earned_is_not_counted_as_sure() -> None:
+    """It is listed with the reason, and is none of those that surely gain points that were not earned."""
+    chosen = replace(S.attack("chosen", 30.0, 20.0, 40.0), ungraded="the judge helped to choose its texts")
+    view = attacks_view("a", (chosen, S.attack("echo", 9.4, 5.2, 13.1)))
+    assert view is not None and (view.played, view.sure, view.deciding) == (2, 1, 1) and view.hidden is None
+    text = shown(S.report(replace(S.attacked(), attacks=(chosen,))))
+    assert "counts for no grade: the judge helped to choose its texts" in text and "let through" not in text
+
+
 def test_many_attacks_are_split_but_none_is_lost() -> None:
     """The surest are open, the others folded, on the same scale."""
     many = tuple(S.attack(f"a{i}", 20.0 - i, 15.0 - i, 25.0 - i) for i in range(30))

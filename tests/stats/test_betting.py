@@ -16,6 +16,7 @@ from auditkit.errors import NoData
 from auditkit.stats.betting import (
     Bettor,
     anytime_lower,
+    anytime_p_value,
     anytime_upper,
     betting_interval,
     betting_p_value,
@@ -155,6 +156,16 @@ def test_p_value_agrees_with_the_interval() -> None:
     assert betting_p_value(x, low) == pytest.approx(0.05, rel=1e-3)
     assert betting_p_value(x, 0.0) < 0.05
     assert betting_p_value(x, 0.9) == pytest.approx(1.0)
+
+
+def test_the_anytime_p_value_agrees_with_the_limit_and_never_rises() -> None:
+    """At the lower limit it is the limit's error; with more values it can only fall."""
+    x = np.random.default_rng(3).choice([-0.5, 0.0, 1.0], 80, p=[0.2, 0.5, 0.3])
+    low = anytime_lower(x, 0.05, horizon=100)
+    assert anytime_p_value(x, 0.05, mean=low, horizon=100) == pytest.approx(0.05, rel=1e-3)
+    path = [anytime_p_value(x[:k], 0.05, horizon=100) for k in range(1, 81)]
+    assert all(a >= b for a, b in pairwise(path)) and 0 < path[-1] < 0.05
+    assert anytime_p_value([-1.0, -0.5], 0.05) == 1.0
 
 
 def test_without_replacement_covers_and_ends_at_the_mean() -> None:

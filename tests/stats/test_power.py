@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
-from auditkit.stats.power import minimum_detectable_effect, required_prompts
+from auditkit.stats.power import detectable_by, minimum_detectable_effect, required_prompts
 
 
 @pytest.mark.parametrize(("attacks", "points"), [(1, (12.5, 5.0, 3.9)), (20, (18.4, 7.3, 5.8)), (40, (19.4, 7.8, 6.1))])
@@ -34,8 +35,19 @@ def test_the_effect_is_found_as_often_as_promised() -> None:
     assert (drawn > limit).mean() == pytest.approx(0.8, abs=0.03)
 
 
+def test_the_effect_that_a_normal_limit_finds_is_the_planned_one() -> None:
+    """With the two-sided normal limit at its share of the error, what was found and what was planned are the same."""
+    se, z = 0.45 / np.sqrt(500), norm.isf(0.025 / 20)
+    assert detectable_by(z * se, se) == pytest.approx(minimum_detectable_effect(0.45, 500, attacks=20, alpha=0.025))
+    assert detectable_by(0.1, se, power=0.5) == pytest.approx(0.1)
+
+
 def test_bad_input_is_refused() -> None:
     """Arguments outside their range are named."""
+    assert detectable_by(float("inf"), 0.1) == float("inf")
+    for needed, se, power in ((-0.1, 0.1, 0.8), (0.1, float("nan"), 0.8), (0.1, 0.1, 1.0)):
+        with pytest.raises(ValueError, match="must"):
+            detectable_by(needed, se, power)
     for arguments, message in (
         ({"sd": -1.0, "n": 5}, "sd must"),
         ({"sd": 1.0, "n": 0}, "n must"),

@@ -273,6 +273,26 @@ def test_bad_input_is_refused() -> None:
         suite_uplift([[0.5]], replicates=0)
 
 
+@pytest.mark.parametrize(("n", "level", "method"), [(200, 0.95, "max_t"), (200, 0.8, "max_t"), (12, 0.95, "betting")])
+def test_the_reported_bound_finds_the_reported_effect(n: int, level: float, method: str) -> None:
+    """A true uplift of the `mde` that is reported has a lower bound above 0 in 80% of the draws: that very bound.
+
+    For betting the figure takes the spread's upper limit and so is found more often.
+    """
+    rng = np.random.default_rng(4)
+    noise = rng.choice([-0.1, 0.0, 0.1], size=(n, 8))
+    mde = suite_uplift(noise, level, replicates=1000).attacks[0].mde
+    assert 0 < mde < 1
+    found = []
+    for _ in range(200):
+        drawn = rng.choice([-0.1, 0.0, 0.1], size=(n, 8))
+        drawn[:, 0] += mde
+        a = suite_uplift(np.clip(drawn, -1, 1), level, replicates=200).attacks[0]
+        found.append(a.lower_bound > 0)
+        assert a.method == method
+    assert np.mean(found) == pytest.approx(0.8, abs=0.1) if method == "max_t" else np.mean(found) > 0.8
+
+
 def test_one_prompt_says_almost_nothing() -> None:
     """A single prompt has no standard error and an interval of nearly all that is possible."""
     found = paired_uplift([1.0])
