@@ -38,7 +38,8 @@ class Gaming:
 
     Attributes:
         result: What the suite came to.
-        rank_uplift: Median ranks that the best attack gains its carrier; None: there is no board.
+        rank_uplift: Median ranks that the best attack gains its carrier; None: `unranked` says why there are none.
+        unranked: Why there is no rank uplift.
         cost_to_top: Judge calls of the cheapest attack that lifts its carrier above every listed submission; None: `unpaid`
             says why there is none.
         unpaid: Why there is no cost to the top.
@@ -49,6 +50,7 @@ class Gaming:
 
     result: SuiteResult
     rank_uplift: float | None
+    unranked: str
     cost_to_top: int | None
     unpaid: str
     cost: Cost
@@ -62,9 +64,8 @@ def gaming_of(battles: Battles, settings: Settings) -> Gaming | None:
     if attacked is None or attacked.suite is None:
         return None
     result, suite = analyse(attacked, settings), attacked.suite
-    uplift, cost, unpaid = _ranks(battles, attacked, result, settings)
     return Gaming(
-        result, uplift, cost, unpaid,
+        result, *_ranks(battles, attacked, result, settings),
         Cost(suite.calls, suite.tokens_in, suite.tokens_out, suite.usd if not suite.unpriced else None), suite.name,
         suite.carrier,
     )  # fmt: skip
@@ -72,8 +73,9 @@ def gaming_of(battles: Battles, settings: Settings) -> Gaming | None:
 
 def _ranks(
     battles: Battles, attacked: Battles, result: SuiteResult, settings: Settings
-) -> tuple[float | None, int | None, str]:
-    """Return the ranks that the best attack gains, the calls of the cheapest one that buys the top, or why none does.
+) -> tuple[float | None, str, int | None, str]:
+    """Return the ranks that the best attack gains, and the calls of the cheapest one that buys the top; each with the
+    reason where there is none.
 
     An attack buys the top if it gains for sure and lies above every other submission for sure, and its carrier did not
     lead before. One that asks nobody costs nothing.
@@ -82,9 +84,11 @@ def _ranks(
     board = prompt_outcomes(battles.games)
     board = board[board.index.isin(battles.models)].sort_index()
     if suite is None or len(board) < 2 or suite.carrier not in board.index:
-        return None, None, "there is one submission, or the attacked one is not on the board"
+        alone = "there is one submission, or the attacked one is not on the board"
+        return None, alone, None, alone
     if not result.attack:
-        return None, None, "no attack was measured whose gain is known to be unearned"
+        none = "no attack was measured whose gain is known to be unearned"
+        return None, none, None, none
     prompts, _, _, tables = score_table(attacked)
     carrier = int(board.index.get_loc(suite.carrier))
     matrix = board.reindex(columns=prompts).to_numpy(dtype=np.float64).T
@@ -107,9 +111,17 @@ def _ranks(
             others = np.delete(matrix[seen], carrier, axis=1)
             cheapest = attack.calls if _passes(column[seen], others, level, settings.seed) else None
     who = printable(suite.carrier, 60)
+    unranked = "" if gained is not None else "the best attack changes no answer, but which rows count"
+    if result.attack in tables and gained is None:
+        unranked = "the best attack met no two prompts that the whole board was judged on"
     if leads:
-        return gained, None, f"the attacked submission, {who}, leads already: attack another one (--carrier)"
-    return gained, cheapest, "" if cheapest is not None else f"no attack of this suite lifts {who} to the top for sure"
+        return gained, unranked, None, f"the attacked submission, {who}, leads already: attack another one (--carrier)"
+    return (
+        gained,
+        unranked,
+        cheapest,
+        "" if cheapest is not None else f"no attack of this suite lifts {who} to the top for sure",
+    )
 
 
 def _passes(column: NDArray[np.float64], others: NDArray[np.float64], level: float, seed: int) -> bool:
@@ -211,7 +223,7 @@ def _undecided(gaming: Gaming) -> tuple[str, ...]:
 def _not_measured(attacks: Sequence[AttackResult], gaming: Gaming) -> tuple[str, ...]:
     absent = [f"attack {a.attack}: {printable(a.note, 120)}" for a in attacks if a.status == "not_measured"]
     if gaming.rank_uplift is None:
-        absent.append(f"rank uplift under attack: {gaming.unpaid or 'its attack met no prompt of the whole board'}")
+        absent.append(f"rank uplift under attack: {gaming.unranked}")
     if gaming.unpaid:
         absent.append(f"{COST_TO_TOP}: {gaming.unpaid}")
     return tuple(absent)
