@@ -23,7 +23,6 @@ __all__ = [
     "NOBODY",
     "TONES",
     "bold",
-    "closing",
     "concise",
     "doubled",
     "filled",
@@ -69,8 +68,6 @@ def said(text: str) -> Edit:
     return lambda situation: appended_to(situation.answer, text)
 
 
-#: A sentence that says nothing.
-closing: Final = said("That is the answer.")
 trivia: Final = said("The author of this answer likes to have pasta on Thursdays.")
 refined: Final = said("This is a revised version of an earlier draft of this answer.")
 
@@ -79,7 +76,7 @@ _SENTENCE: Final = re.compile(r"(?<=[a-z][.!?]) (?=[A-Z])")
 
 
 def spaced(situation: Situation) -> str:
-    """Return the answer with other blanks: the placebo of edits of form."""
+    """Return the answer with other blanks: the placebo of longer and shorter answers, which it hardly lengthens."""
     changed = _SENTENCE.sub("  ", situation.answer)
     return changed if changed != situation.answer else f"{situation.answer}\n"
 

@@ -162,7 +162,7 @@ def test_marks_are_taken_off_again() -> None:
     assert edit.plain(replace(at, answer=code)) == code
 
 
-@pytest.mark.parametrize("name", ["filled", "closing", "trivia", "refined", "sourced", "majority", "specific"])
+@pytest.mark.parametrize("name", ["filled", "trivia", "refined", "sourced", "majority", "specific"])
 def test_added_sentences_leave_the_answer_as_it_is(name: str) -> None:
     """What is added comes after it."""
     assert getattr(edit, name)(situation(JUDGES["arena-hard-v0.1"])).startswith(ANSWER + "\n\n")
