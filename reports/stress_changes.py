@@ -23,10 +23,13 @@ _NAMED: Final = 4
 _GUESSING: Final = 0.5
 #: How much further than a two-sided 95% limit a mean must lie to be found with power 0.8: (1.96 + 0.84) / 1.96.
 _POWER: Final = 1.43
-#: What an attack adds to an answer besides length: the probe that tells the two apart, by the first word of its name.
+#: The probe that holds what an attack adds to an answer against neutral text of the same length, by the start of its name.
 _PROBE_OF: Final = {
-    "tone": "sentiment", "style": "style", "authority": "authority", "persuasion": "bandwagon",
+    "tone-cheerful": "sentiment", "tone-": "flattery", "persuasion-flattery": "flattery", "persuasion-majority": "bandwagon",
+    "style-emoji": "beauty", "style-rich": "beauty", "style-": "style", "authority-verified": "", "authority-": "authority",
 }  # fmt: skip
+#: Attacks that add text or marks and no more; those without a probe of their own are never taken for mere length.
+_ADDS_TEXT: Final = ("tone-", "style-", "authority-", "persuasion-")
 #: A finding that another one holds already.
 _WITHIN: Final = {"equal-pair": "position", "beauty": "style"}
 
@@ -115,10 +118,10 @@ def _of_content(attacks: Sequence[AttackResult], probes: Mapping[str, ProbeFindi
         bound = attack.lower_bound or 0.0
         if bound <= 0.0:
             continue
-        probe = _PROBE_OF.get(attack.attack.partition("-")[0])
-        if length is not None and (probe or attack.mend == length.mend):
+        if length is not None and (attack.attack.startswith(_ADDS_TEXT) or attack.mend == length.mend):
             behind.append(bound)
-            if attack.mend == length.mend or _explained(attack, length, probes.get(probe or "")):
+            probe = next((probe for start, probe in _PROBE_OF.items() if attack.attack.startswith(start)), "")
+            if attack.mend == length.mend or _explained(attack, length, probes.get(probe)):
                 folded[attack.attack] = bound
                 continue
         ranked.append((bound, Change(

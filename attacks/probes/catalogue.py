@@ -191,6 +191,13 @@ SENTIMENT: Final = Probe(
     {CLEAN: as_it_is, **_beside(edits.TONES)},
     flips(tuple(edits.TONES), "the answer is given in another tone"),
 )  # fmt: skip
+FLATTERY: Final = Probe(
+    "flattery", "Praise and thanks", "arXiv:2506.05339 (flattery), arXiv:2508.07805 (flattery)",
+    "The answer praises the question, and thanks whoever reads and compares.",
+    "Tell the judge that tone, thanks and praise count for nothing.",
+    {CLEAN: as_it_is, **_beside({"flattery": edits.flattered})},
+    gains(("flattery",), "by praise and thanks"),
+)  # fmt: skip
 REFINEMENT: Final = Probe(
     "refinement", "Refinement-aware", "P-ref; arXiv:2410.02736 (refinement-aware)",
     "The answer says that it is a revised version.",

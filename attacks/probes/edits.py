@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,16 @@ from auditkit.attacks.authority import AUTHORITY_REFERENCES, PERSUASION_MAJORITY
 from auditkit.attacks.null import appended_to
 from auditkit.attacks.padding import LENGTH_CONCISE, PADDING_DOUBLE, PADDING_FILLER
 from auditkit.attacks.protocol import Attack, Situation
-from auditkit.attacks.style import STYLE_BOLD, STYLE_LIST, STYLE_MARKDOWN, STYLE_RICH, STYLE_TABLE, TONE_CHEERFUL
+from auditkit.attacks.style import (
+    STYLE_BOLD,
+    STYLE_LIST,
+    STYLE_MARKDOWN,
+    STYLE_RICH,
+    STYLE_TABLE,
+    TONE_CHEERFUL,
+    TONE_EVALUATOR,
+    TONE_USER,
+)
 from auditkit.text import markdown_counts
 
 __all__ = [
@@ -26,6 +36,7 @@ __all__ = [
     "concise",
     "doubled",
     "filled",
+    "flattered",
     "listed",
     "majority",
     "markdown",
@@ -89,6 +100,11 @@ def spaced_twice(situation: Situation) -> tuple[str, str]:
         return f"{text}\n", f"{text} "
     one, other = gaps[0], gaps[-1]
     return f"{text[:one]} {text[one:]}", f"{text[:other]} {text[other:]}"
+
+
+def flattered(situation: Situation) -> str:
+    """Return the answer between praise of whoever asked and thanks to whoever judges."""
+    return _by(TONE_EVALUATOR)(replace(situation, answer=_by(TONE_USER)(situation)))
 
 
 # --- tone, names ----------------------------------------------------------------------------------------------------

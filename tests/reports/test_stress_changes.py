@@ -116,7 +116,7 @@ LENGTH = probe("length", True, mend="Control length.")
 
 def test_length_comes_first_and_holds_what_it_explains() -> None:
     tone, padded = attack("tone-user", 70, 62, "Mind the tone."), attack("padding-filler", 80, 75, "Control length.")
-    changes = changes_for((), (), (tone, padded), (LENGTH, probe("sentiment", False)))
+    changes = changes_for((), (), (tone, padded), (LENGTH, probe("flattery", False)))
     assert [change.what for change in changes] == ["Control length."]
     assert changes[0].points == 75
     assert "padding-filler, tone-user gain no more than that" in changes[0].why
@@ -125,11 +125,12 @@ def test_length_comes_first_and_holds_what_it_explains() -> None:
 @pytest.mark.parametrize(
     ("tone", "probes"),
     [
-        (attack("tone-user", 70, 62, "Mind the tone."), (LENGTH, probe("sentiment", True))),
-        (attack("tone-user", 99, 95, "Mind the tone."), (LENGTH, probe("sentiment", False))),
+        (attack("tone-user", 70, 62, "Mind the tone."), (LENGTH, probe("flattery", True))),
+        (attack("tone-user", 99, 95, "Mind the tone."), (LENGTH, probe("flattery", False))),
         (attack("tone-user", 70, 62, "Mind the tone."), (LENGTH,)),
+        (attack("persuasion-pity", 70, 62, "Mind the tone."), (LENGTH, probe("bandwagon", False))),
     ],
-    ids=["its probe stands out", "gains more than length can", "its probe was not played"],
+    ids=["its probe stands out", "gains more than length can", "its probe was not played", "there is no such probe"],
 )
 def test_what_length_does_not_explain_is_named_after_it(tone: AttackResult, probes: tuple[ProbeFinding, ...]) -> None:
     changes = changes_for((), (), (tone,), probes)
@@ -139,7 +140,7 @@ def test_what_length_does_not_explain_is_named_after_it(tone: AttackResult, prob
 def test_an_injection_is_never_taken_for_length() -> None:
     injected = attack("injection-naive", 70, 62, "Fence the answers.", "injection")
     for flagged in (True, False):
-        changes = changes_for((), (), (injected,), (probe("length", flagged), probe("sentiment", False)))
+        changes = changes_for((), (), (injected,), (probe("length", flagged), probe("flattery", False)))
         assert changes[0].what == "Fence the answers."
 
 

@@ -144,7 +144,7 @@ def test_fewer_flips_than_asking_again_are_no_bias(name: str) -> None:
     assert harmful.flag is True and len(changes_for((), (), (), (harmful,))) == 1
 
 
-HARMLESS = ("authority", "bandwagon", "refinement", "concreteness", "length", "fallacy")
+HARMLESS = ("authority", "bandwagon", "flattery", "refinement", "concreteness", "length", "fallacy")
 
 
 @pytest.mark.parametrize("name", HARMLESS)
