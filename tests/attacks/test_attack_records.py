@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +29,7 @@ from auditkit.records import Order
 ROOT: Final = Path(__file__).resolve().parents[2]
 ORDERS: Final[tuple[Order, ...]] = ("model_first", "model_second")
 JUDGES: Final = {name: load_judge(name) for name in judge_names()}
-#: Take something away: what is left is the answer's beginning.
+#: Take something away: what is left is the answer's beginning, and an error may be gone.
 CUTS: Final = {"null-truncated", "length-half", "length-alternating"}
 #: Put marks inside the answer.
 INSIDE: Final = {"unicode-zero-width", "unicode-emoji", "length-evasion"}
@@ -177,8 +176,6 @@ def test_what_is_made_can_be_shown(judge: JudgeSpec) -> None:
 
 
 def _kept(name: str, made: str, answer: str) -> bool:
-    if name in CUTS:
-        return answer.startswith(made)
     if name in INSIDE:
         return len(made) >= len(answer) and _subsequence(answer, made)
     if name in CAPTURES:
@@ -193,7 +190,9 @@ def _subsequence(short: str, long: str) -> bool:
 
 @given(nasty, st.sampled_from(EVERY), st.integers(0, 3))
 def test_what_is_worth_no_more_keeps_the_answer(answer: str, judge: JudgeSpec, place: int) -> None:
-    """Gold nonpositive: the answer is there as it was (or cut), with something round it; gold zero: nothing of it is."""
+    """Gold nonpositive: the answer is there as it was, with something round it; gold zero: nothing of it is. Cuts are no
+    more than a beginning, of unknown worth.
+    """
     where = situation(judge, answer, place=place)
     other = situation(judge, "Quite another answer.", place=place)
     for attack in CRAFTS:
@@ -204,6 +203,8 @@ def test_what_is_worth_no_more_keeps_the_answer(answer: str, judge: JudgeSpec, p
             assert made == crafted(attack, other)
         elif ATTACKS[attack].gold == "nonpositive":
             assert _kept(attack, made, answer), attack
+        if attack in CUTS:
+            assert answer.startswith(made) and ATTACKS[attack].gold == "unknown"
 
 
 def test_what_is_added_does_not_depend_on_the_answer() -> None:
@@ -215,11 +216,7 @@ def test_what_is_added_does_not_depend_on_the_answer() -> None:
     for judge in EVERY:
         a, b = situation(judge, one), situation(judge, two)
         for name in CRAFTS:
-            if (
-                ATTACKS[name].gold != "nonpositive"
-                or name in CUTS | INSIDE | CAPTURES
-                or not ATTACKS[name].applies(judge)
-            ):
+            if ATTACKS[name].gold != "nonpositive" or name in INSIDE | CAPTURES or not ATTACKS[name].applies(judge):
                 continue
             made, other = crafted(name, a) or "", crafted(name, b) or ""
             if name not in REPEATS:
@@ -258,10 +255,7 @@ def test_attacks_differ_from_one_another() -> None:
 
 
 def test_no_attack_makes_an_answer_truer() -> None:
-    """In the simulated world, where quality is hidden in the claims: zero is 0, and nothing nonpositive gains.
-
-    A cut keeps a part of the claims, so its share of true ones may rise on one prompt; it does not on average.
-    """
+    """In the simulated world, where quality is hidden in the claims: zero is 0, and nothing nonpositive gains."""
     judge = JUDGES["arena-hard-v0.1"]
     gains: dict[str, list[float]] = {}
     for place in range(40):
@@ -281,11 +275,7 @@ def test_no_attack_makes_an_answer_truer() -> None:
             elif ATTACKS[name].gold == "nonpositive":
                 gains.setdefault(name, []).append(after - before)
     for name, values in gains.items():
-        if name in CUTS:
-            se = np.std(values) / np.sqrt(len(values))
-            assert np.mean(values) < 3 * se + 1e-9, name
-        else:
-            assert max(values) <= 1e-12, name
+        assert max(values) <= 1e-12, name
 
 
 def test_injections_ask_the_judge_for_something() -> None:
