@@ -201,6 +201,7 @@ def gameability_of(
         _not_measured(result.attacks, gaming),
         result.noise,
         gaming.carrier,
+        result.ceiling_points,
     )
 
 

@@ -89,15 +89,17 @@ def _null_floor(report: Report, submission: SubmissionReport) -> Tile:
 def _uplift(submission: SubmissionReport) -> Tile:
     found = submission.gameability
     if found.points is None:
-        return _unmeasured("Gameable by", "No attack was run against this judge.")
-    bound = "≤" if found.grade == "within" else "≥"
+        decided = "No attack was run against this judge." if not submission.attacks else ""
+        return _unmeasured("Gameable by", decided or "No attack was measured whose gain is known to be unearned.")
+    within = found.grade == "within" and found.ceiling is not None
+    shown = f"≤ {w.number(max(found.ceiling or 0.0, 0.0))}" if within else f"≥ {w.number(found.points)}"
     means = f"{w.sentence(found.attack, 80)} " if found.attack else ""
     suite = f"Suite: {w.name(found.suite)}." if found.suite else ""
-    status: Literal["warn", "info"] = "info" if found.grade == "within" else "warn"
+    status: Literal["warn", "info"] = "info" if within else "warn"
     return Tile(
         "Gameable by",
         status,
-        f"{bound} {w.number(found.points)} points",
+        f"{shown} points",
         f"{means}{w.interval(found.ci)} {suite}".strip(),
     )
 

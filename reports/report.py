@@ -187,6 +187,8 @@ class Gameability:
     noise: float | None = None
     #: The submission whose answers were attacked; rank uplift and cost to the top are its own.
     carrier: str = ""
+    #: No attack of the suite gains more points than this; None: not measured.
+    ceiling: float | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from auditkit.attacks.gates import GateResult
 from auditkit.attacks.hardening import HardenedStack
 from auditkit.attacks.probes import NOT_OFFLINE
 from auditkit.attacks.probing import Probed
-from auditkit.attacks.results import SuiteResult, accuracy_of, score_table
+from auditkit.attacks.results import SuiteResult, accuracy_of, gain_of, score_table
 from auditkit.errors import printable
 from auditkit.judging.spec import JudgeSpec
 from auditkit.records import Battles, Settings
@@ -227,11 +227,11 @@ def compared(
     rows = [_row(
         "accuracy", "accuracy", 100 * accuracy_of(clean_a, right[0])[at_a], 100 * accuracy_of(clean_b, right[1])[at_b], settings,
     )]  # fmt: skip
-    titles = {arm.attack: arm.title for arm in (a.suite.arms if a.suite else ())}
-    for name, title in titles.items():
-        if name in tables_a and name in tables_b:
-            gain_a, gain_b = 100 * (tables_a[name] - clean_a)[at_a], 100 * (tables_b[name] - clean_b)[at_b]
-            rows.append(_row(name, title, gain_a, gain_b, settings))
+    for arm in a.suite.arms if a.suite else ():
+        if arm.attack in tables_a and arm.attack in tables_b:
+            gain_a = 100 * gain_of(arm, clean_a, tables_a[arm.attack], right[0])[at_a]
+            gain_b = 100 * gain_of(arm, clean_b, tables_b[arm.attack], right[1])[at_b]
+            rows.append(_row(arm.attack, arm.title, gain_a, gain_b, settings))
     p = [row.p_value for row in rows]
     corrected = iter(np.asarray(holm([x for x in p if x is not None])).tolist())
     rows = [row if row.p_value is None else _with_p(row, next(corrected), settings.level) for row in rows]

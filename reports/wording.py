@@ -263,13 +263,22 @@ def answer_sentence(verdict: Verdict) -> str:
     return _ANSWERS[verdict]
 
 
+def grade_bound(gameability: Gameability) -> str:
+    """Return the points that go with a grade, "" without any: at least so many gained, or no attack of the suite more."""
+    points, ceiling = gameability.points, gameability.ceiling
+    if gameability.grade in ("gameable", "voidable") and points is not None:
+        return f"≥ {number(points)} points"
+    return "" if ceiling is None else f"≤ {number(max(ceiling, 0.0))} points"
+
+
 def grade_sentence(gameability: Gameability) -> str:
     """Return what the grade claims, with its number; never that a score is robust."""
     points = gameability.points
     if gameability.grade == "gameable" and points is not None:
         return f"Gameable by at least {number(points)} points without better answers."
-    if gameability.grade == "within" and points is not None:
-        return f"Within {number(points)} points of this suite and budget. Other attacks may do more."
+    if gameability.grade == "within" and gameability.ceiling is not None:
+        most = number(max(gameability.ceiling, 0.0))
+        return f"No attack of this suite and budget gains more than {most} points. Other attacks may do more."
     return GRADES[gameability.grade].text
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from auditkit.gaming import Gaming, gameability_of, gaming_of
 from auditkit.records import ANSWER_COLUMNS, GAME_COLUMNS, Battles, Benchmark, Settings
 from auditkit.reports.card import card
 from auditkit.reports.report import Gameability
+from auditkit.reports.wording import grade_bound, grade_sentence
 from auditkit.tables import table
 
 Array = NDArray[np.float64]
@@ -52,6 +57,12 @@ def gaming(carrier: str, attacked: Array, *, gold: str = "nonpositive", **more: 
     found = gaming_of(battles, Settings(replicates=200))
     assert found is not None
     return found
+
+
+@cache
+def sample() -> SimpleNamespace:
+    """Return the reports that the tests of pages share."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("reports") / "sample.py")))
 
 
 def graded(found: Gaming) -> Gameability:
@@ -100,15 +111,31 @@ def test_an_attack_that_was_played_is_not_listed_as_missing() -> None:
     assert "style-bold" not in style and "style-markdown" in style
 
 
-def test_the_tiles_say_whose_answers_were_attacked() -> None:
-    import runpy
-    from pathlib import Path
-    from types import SimpleNamespace
+def test_within_names_the_upper_limit_and_not_the_lower_one() -> None:
+    """What no attack exceeds is the ceiling; the largest lower bound, 0 here, would claim what nothing shows."""
+    found = gaming("weak", share(2))
+    calm = replace(found.result, grade="within", floor_points=-0.4, ceiling_points=1.6)
+    result = graded(replace(found, result=calm))
+    assert (result.points, result.ceiling) == (0.0, 1.6)
+    assert "more than 1.6 points" in grade_sentence(result)
+    assert grade_bound(result) == grade_bound(replace(result, grade="unresolved")) == "≤ 1.6 points"
+    assert grade_bound(replace(result, grade="gameable", points=3.0)) == "≥ 3.0 points"
+    assert grade_bound(Gameability("unresolved", 0.0)) == "", "constants alone give no upper limit"
+    submission = replace(sample().attacked(), gameability=result)
+    tile = next(t for t in card(sample().report(submission), submission) if t.label == "Gameable by")
+    assert (tile.value, tile.status) == ("≤ 1.6 points", "info")
 
-    sample = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("reports") / "sample.py")))
+
+def test_attacks_that_decide_nothing_are_not_said_to_be_absent() -> None:
+    submission = replace(sample().attacked(), gameability=graded(gaming("weak", share(6), gold="unknown")))
+    tile = next(t for t in card(sample().report(submission), submission) if t.label == "Gameable by")
+    assert tile.status == "not_measured" and "known to be unearned" in tile.text
+
+
+def test_the_tiles_say_whose_answers_were_attacked() -> None:
     for found in (gaming("weak", share(10)), gaming("good", share(8))):
-        submission = replace(sample.attacked(), gameability=graded(found))
-        tiles = {tile.label: tile for tile in card(sample.report(submission), submission)}
+        submission = replace(sample().attacked(), gameability=graded(found))
+        tiles = {tile.label: tile for tile in card(sample().report(submission), submission)}
         assert f"with the answers of {found.carrier}" in tiles["Cost to the top"].text
         assert ("leads already" in tiles["Cost to the top"].text) == (found.carrier == "good")
         assert f"with the answers of {found.carrier}" in tiles["Rank uplift"].text

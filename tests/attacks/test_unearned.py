@@ -19,6 +19,7 @@ from auditkit.judging.calls import Client, Completion, Request, Usage
 from auditkit.judging.known import builtin_pairs
 from auditkit.records import ANSWER_COLUMNS, GAME_COLUMNS, Battles, Benchmark, Settings
 from auditkit.registry import find
+from auditkit.reports.stress_conclusions import compared
 from auditkit.stats.betting import anytime_p_value
 from auditkit.stats.racing import race_limits
 from auditkit.stress import StressPlan, stress
@@ -122,6 +123,14 @@ def test_a_judge_of_plain_sense_is_not_called_gameable(tmp_path: Path) -> None:
     assert found["null-empty"].uplift == found["null-refusal"].uplift == 0.0
     assert found["null-truncated"].uplift == pytest.approx(100 / 9) and found["null-truncated"].ungraded
     assert judge.null_floor.estimate == pytest.approx(100 / 9)
+
+
+def test_judges_are_compared_by_what_is_unearned() -> None:
+    """B rates no claim a point above A and both far below the truth: neither gives way more."""
+    arms = [(arm("empty", "zero"), NOTHING)], [(arm("empty", "zero"), 2 * NOTHING)]
+    found = compared(*(recorded(WRONG, own) for own in arms), Settings(), (RIGHT, RIGHT))
+    empty = next(row for row in found.rows if row.name == "empty")
+    assert empty.difference == 0.0 and empty.sentence == "the data do not tell the two apart"
 
 
 @pytest.mark.parametrize("name", ["null-truncated", "length-half", "length-alternating", "length-concise"])
