@@ -155,7 +155,7 @@ def false_alarm(level: float) -> str:
     wrong, n = HONEST_REJECTED
     most = clopper_pearson(wrong, n, level)[1]
     return (
-        f"{wrong or 'None'} of {amount(n)} honest AlpacaEval submissions is rejected by one: false alarms in at most "
+        f"Detectors reject {wrong or 'none'} of {amount(n)} honest AlpacaEval submissions: false alarms in at most "
         f"{share(most)} of submissions like those (level {share(level, 0)}); on other prompts the rate is not known."
     )
 

@@ -197,7 +197,7 @@ def test_what_detectors_let_through_is_told_with_their_false_alarms() -> None:
     text = shown(S.report(S.attacked()))
     assert "What detectors let through: at least 0.4 points, by verbose" in text
     assert "yes Template tokens" in text or "yes template tokens" in text
-    assert "None of 227 honest AlpacaEval submissions is rejected by one: false alarms in at most 1.6%" in text
+    assert "Detectors reject none of 227 honest AlpacaEval submissions: false alarms in at most 1.6%" in text
     caught = replace(S.attack("echo", 9.4, 5.2, 13.1), detected_by=("template_tokens",))
     assert "A detector rejects a submission of any of these attacks" in shown(
         S.report(replace(S.attacked(), attacks=(caught,)))
