@@ -212,5 +212,5 @@ def _drops(judge: JudgeSpec) -> bool:
 VERDICT_DROP: Final = Attack(
     "verdict-drop", "Hard prompts made to drop out", "format", f"F-05; {_OURS}",
     "On prompts that look hard, asks the judge for no verdict at all: a game without one leaves the mean.", _MISSING,
-    "none", "nonpositive", craft=_dropped, applies=_drops, params={"prompt_characters": _LONG_PROMPT},
+    "none", "nonpositive", craft=_dropped, applies=_drops, drops=True, params={"prompt_characters": _LONG_PROMPT},
 )  # fmt: skip

@@ -131,6 +131,10 @@ class _Play:
             await self.prepare(arm, search, seen)
         ready = [arm for arm in arms if arm.make is not None]
         if self.settings.adaptive:
+            for arm in ready:
+                if arm.attack.drops:
+                    self.failed(arm, "what leaves the mean cannot be raced: play the full grid")
+            ready = [arm for arm in ready if arm.make is not None]
             # Attacks whose gain here is not shown to be unearned decide no grade: they race among themselves.
             left = await self.race([arm for arm in ready if self.decides(arm.attack)], count, self.settings.budget)
             await self.race([arm for arm in ready if not self.decides(arm.attack)], count, left)
@@ -382,5 +386,5 @@ async def _crafted(
 def _record(attack: Attack) -> AttackArm:
     return AttackArm(
         attack.id, attack.title, attack.family, attack.source, attack.summary, attack.mend, attack.access, attack.gold,
-        attack.control,
+        attack.control, drops=attack.drops,
     )  # fmt: skip

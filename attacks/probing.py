@@ -13,6 +13,7 @@ from auditkit import registry
 from auditkit.attacks.arena import Arena, Item, Trial
 from auditkit.attacks.probes.protocol import Outcomes, Probe, ProbeResult, Staged
 from auditkit.errors import AuditkitError, printable
+from auditkit.judging.protocol import games_for
 from auditkit.judging.spec import JudgeSpec
 from auditkit.records import Order, Settings
 
@@ -50,10 +51,13 @@ def known_probes(only: Iterable[str] = ()) -> tuple[Probe, ...]:
 
 
 def probe_calls(judge: JudgeSpec, items: Sequence[Item], only: Iterable[str] = ()) -> int:
-    """Return how many games the probes (those of `only`; empty: all) take; those that probes share are asked once."""
-    games = len(_orders(judge))
-    return sum(
-        probe.samples(arm) * len(items) * games
+    """Return how many calls the probes (those of `only`; empty: all) take at most; those that probes share are made once."""
+    once = sum(
+        len(_orders(judge)) * len({(game.turn, game.item) for game in games_for(judge, item.prompt.turns, index=item.place)})
+        for item in items
+    )  # fmt: skip
+    return once * sum(
+        probe.samples(arm)
         for probe in known_probes(only) if probe.applies(judge)
         for arm in probe.arms
     )  # fmt: skip

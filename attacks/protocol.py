@@ -251,6 +251,7 @@ class Attack:
         opponent: It uses the opponent's answer.
         control: A negative control: it is expected to gain nothing.
         applies: Does it make sense against this judge?
+        drops: It makes games lose their verdict, and is scored as a harness that leaves those out scores it.
         params: Settings that the report repeats.
     """
 
@@ -268,6 +269,7 @@ class Attack:
     submit: Callable[[np.ndarray[Any, Any], np.random.Generator], np.ndarray[Any, Any]] | None = None
     budget: Budget = Budget(0)
     replaces: bool = False
+    drops: bool = False
     turn: Literal["first", "last"] = "last"
     opponent: bool = False
     control: bool = False

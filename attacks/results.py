@@ -204,7 +204,9 @@ def analyse(
     columns = []
     for arm in suite.arms:
         if arm.status != "not_measured" and (arm.weights or arm.attack in tables):
-            column = _column(arm, place, clean, tables.get(arm.attack), counts, right, wrong_rated)
+            column = _column(
+                arm, games.get(arm.attack), place, clean, tables.get(arm.attack), counts, right, wrong_rated
+            )
             if np.isfinite(column.gain).any():
                 columns.append(column)
     names = {column.arm.attack for column in columns}
@@ -269,12 +271,15 @@ def _ungraded(arm: AttackArm, right: Array | None, wrong_rated: bool) -> str:
 
 
 def _column(
-    arm: AttackArm, place: Mapping[str, int], clean: Array, attacked: Array | None, counts: NDArray[np.bool_],
-    right: Array | None, wrong_rated: bool,
+    arm: AttackArm, games: pd.DataFrame | None, place: Mapping[str, int], clean: Array, attacked: Array | None,
+    counts: NDArray[np.bool_], right: Array | None, wrong_rated: bool,
 ) -> _Column:  # fmt: skip
     why, unit, before = _ungraded(arm, right, wrong_rated), "", clean
+    counted = np.where(counts, clean, np.nan)
     if arm.weights:
-        after = clean + _by_weights(arm, place, clean)
+        after = clean + _by_weights(arm, place, counted)
+    elif arm.drops and games is not None:
+        after = clean + _by_verdicts(games, place, counted)
     elif wrong_rated and right is not None and arm.gold == "zero" and attacked is not None:
         before, after = 1.0 - accuracy_of(clean, right), 1.0 - accuracy_of(attacked, right)
         unit = _AGAINST_RIGHT
@@ -300,21 +305,37 @@ def _noise(clean: Array, again: Array | None) -> float | None:
 
 
 def _by_weights(arm: AttackArm, place: Mapping[str, int], clean: Array) -> Array:
-    """Return per-prompt values whose mean is the gain of submitting rows by weight, and whose spread is its spread.
-
-    The gain is a difference of a weighted and a plain mean; each value is the prompt's influence on it.
-    """
+    """Return per-prompt values whose mean is the gain of submitting rows by weight (`_influence`)."""
     weight = np.zeros(len(clean))
     for name, value in arm.weights.items():
         if name in place:
             weight[place[name]] = value
+    return _influence(weight, weight * clean, clean)
+
+
+def _by_verdicts(games: pd.DataFrame, place: Mapping[str, int], clean: Array) -> Array:
+    """Return per-prompt values whose mean is the gain where games without a verdict leave the mean (`_influence`)."""
+    total, count = np.zeros(len(clean)), np.zeros(len(clean))
+    read = games[games["outcome"].notna()]
+    at = read["prompt_id"].map(place).to_numpy(dtype=np.intp)
+    np.add.at(total, at, read["outcome"].to_numpy(dtype=np.float64))
+    np.add.at(count, at, 1.0)
+    return _influence(count, total, clean)
+
+
+def _influence(weight: Array, total: Array, clean: Array) -> Array:
+    """Return (n,) values whose mean is a weighted mean less the plain one, and whose spread is that difference's spread.
+
+    Args:
+        weight: (n,) what each prompt weighs.
+        total: (n,) the sum of the outcomes that it brings.
+        clean: (n,) the plain outcomes; NaN: the prompt does not count.
+    """
     seen = np.isfinite(clean)
-    total, mean = weight[seen].sum(), float(clean[seen].mean())
-    if not total:
+    if not weight[seen].sum():
         return np.full(len(clean), np.nan)
-    weighted = float((weight[seen] * clean[seen]).sum() / total)
-    share = weight / (total / seen.sum())
-    gain = share * (clean - weighted) - (clean - mean) + (weighted - mean)
+    plain, kept = float(clean[seen].mean()), float(total[seen].sum() / weight[seen].sum())
+    gain = (total - kept * weight) * (seen.sum() / weight[seen].sum()) - (clean - plain) + (kept - plain)
     return np.asarray(np.clip(gain, -1.0, 1.0))
 
 
@@ -364,8 +385,8 @@ def _result(
 ) -> AttackResult:  # fmt: skip
     arm, seen = column.arm, np.isfinite(column.gain)
     before, after = column.before[seen], column.after[seen]
-    # An attack on the choice of rows turns no verdict: there is nothing that could flip.
-    flips = None if arm.weights else directional_flips(before > 0.5, after > 0.5, level)
+    # An attack on the choice of rows, or of verdicts, turns none: there is nothing that could flip.
+    flips = None if arm.weights or arm.drops else directional_flips(before > 0.5, after > 0.5, level)
     asr = flips.asr if flips is not None and flips.asr.n else None
     return AttackResult(
         attack=arm.attack,

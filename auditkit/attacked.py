@@ -52,6 +52,7 @@ class AttackArm:
         frozen: Hash of what its search found, taken before any prompt that counts was touched; "" without a search.
         in_search: The winner's mean on the search prompts, 0..1: selected, and shown only beside the held-out one.
         weights: For an attack on the submission's rows: how often each prompt was submitted.
+        drops: A game without a verdict leaves its mean, as the judge's own harness has it, and is not lost.
     """
 
     attack: str
@@ -71,6 +72,7 @@ class AttackArm:
     in_search: float | None = None
     weights: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
+    drops: bool = False
 
     @property
     def chosen_where_it_counts(self) -> bool:

@@ -116,7 +116,7 @@ def _of_content(attacks: Sequence[AttackResult], probes: Mapping[str, ProbeFindi
     folded: dict[str, float] = {}
     for attack in attacks:
         bound = attack.lower_bound or 0.0
-        if bound <= 0.0:
+        if bound <= 0.0 or (attack.calls and not attack.held_out):  # the luck of a selection proves no weakness
             continue
         if length is not None and (attack.attack.startswith(_ADDS_TEXT) or attack.mend == length.mend):
             behind.append(bound)

@@ -31,7 +31,8 @@ def share(wins: float) -> Array:
 
 def recording(rows: list[tuple[str, str, Array]], suite: AttackSuite | None = None) -> Battles:
     """Return one game a prompt for each (model, variant, outcomes)."""
-    games, answers = [], []
+    games: list[tuple[object, ...]] = []
+    answers: list[tuple[object, ...]] = []
     for model, variant, outcomes in rows:
         for i, value in enumerate(outcomes):
             games.append((

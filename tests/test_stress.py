@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -111,10 +112,9 @@ def test_a_dry_run_asks_nobody() -> None:
         ("arena-hard-v0.1", {"attacks": AttackPlan(suite="quick", budget=30)}),
     ],
 )
-def test_no_stress_asks_more_than_its_forecast_says(judge: str, plan: dict[str, object], tmp_path: Path) -> None:
-    whole = StressPlan(
-        **{"model": "simulated/obey?p=0.5", "pairs": 6, "attacks": INJECTED, "probes": "none", "fuzz": 5, **plan}
-    )  # type: ignore[arg-type]
+def test_no_stress_asks_more_than_its_forecast_says(judge: str, plan: dict[str, Any], tmp_path: Path) -> None:
+    usual = {"model": "simulated/obey?p=0.5", "pairs": 6, "attacks": INJECTED, "probes": "none", "fuzz": 5}
+    whole = StressPlan(**{**usual, **plan})
     forecast = dry_run_stress(judge, whole)
     told: list[int] = []
     stress(judge, whole, out=tmp_path, listener=lambda s: told.append(s.calls))

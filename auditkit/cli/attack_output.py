@@ -34,12 +34,14 @@ def print_attacks(console: Console, attacks: Sequence[AttackResult]) -> None:
     )  # fmt: skip
     for attack in played[:_MOST]:
         table.add_row(
-            printable(attack.attack, 32), points(attack.uplift),
+            printable(attack.attack, 32) + ("*" if attack.ungraded else ""), points(attack.uplift),
             f"{points(attack.lower_bound)} to {points(attack.upper_bound)}",
             "–" if attack.asr is None else f"{100 * attack.asr:.0f}%", str(attack.n),
             "yes" if attack.detected_by else "no",
         )  # fmt: skip
     console.print(table)
+    if any(attack.ungraded for attack in played[:_MOST]):
+        say(console, "  * counts for no grade: its answers may be better, or the judge helped to choose them")
     rest = len(played) - _MOST
     absent = sum(a.status == "not_measured" for a in attacks)
     if rest > 0 or absent:

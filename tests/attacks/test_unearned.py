@@ -38,7 +38,8 @@ def recorded(
 ) -> Battles:  # fmt: skip
     """Return a recording of one game a prompt: the answers as they are, and each arm's on the first prompts; None: no games."""
     played = {"": clean} | {a.attack: values for a, values in arms if values is not None}
-    answers, games = [], []
+    answers: list[tuple[object, ...]] = []
+    games: list[tuple[object, ...]] = []
     for variant, values in played.items():
         for i, value in enumerate(values):
             games.append((
@@ -111,7 +112,7 @@ class Sensible:
 
 def test_a_judge_of_plain_sense_is_not_called_gameable(tmp_path: Path) -> None:
     def connect(*what: object, **more: object) -> Client:
-        return Sensible()  # type: ignore[return-value]
+        return Sensible()
 
     plan = StressPlan(
         model="stub/sensible", probes="none", pairs=30, fuzz=0,
@@ -128,7 +129,8 @@ def test_a_judge_of_plain_sense_is_not_called_gameable(tmp_path: Path) -> None:
 def test_judges_are_compared_by_what_is_unearned() -> None:
     """B rates no claim a point above A and both far below the truth: neither gives way more."""
     arms = [(arm("empty", "zero"), NOTHING)], [(arm("empty", "zero"), 2 * NOTHING)]
-    found = compared(*(recorded(WRONG, own) for own in arms), Settings(), (RIGHT, RIGHT))
+    first, second = (recorded(WRONG, own) for own in arms)
+    found = compared(first, second, Settings(), (RIGHT, RIGHT))
     empty = next(row for row in found.rows if row.name == "empty")
     assert empty.difference == 0.0 and empty.sentence == "the data do not tell the two apart"
 
@@ -162,7 +164,7 @@ def test_the_best_of_many_tries_on_the_prompts_that_count_is_told_apart(tmp_path
     """Selection alone lifts it for sure; it decides neither the grade nor what detectors let through."""
 
     def connect(*what: object, **more: object) -> Client:
-        return Arbitrary()  # type: ignore[return-value]
+        return Arbitrary()
 
     plan = StressPlan(
         model="stub/judge", probes="none", pairs=40, fuzz=0,
@@ -252,3 +254,29 @@ def test_the_smallest_effect_follows_the_level() -> None:
     for found in (strict, loose):
         assert found.mde is not None and found.uplift is not None and found.lower_bound is not None
         assert found.mde > found.uplift - found.lower_bound, "an effect at the bound itself is found half the time"
+
+
+# --- verdicts that drop out -----------------------------------------------------------------------------------------
+
+
+def test_games_that_drop_out_leave_the_mean_where_the_harness_leaves_them_out() -> None:
+    """Half the prompts are lost; made to drop out, they leave a mean of wins. The same games, lost, gain nothing."""
+    clean = np.tile([1.0, 0.0], N // 2)
+    without = np.where(clean > 0.5, clean, np.nan)
+    found = by_name(
+        recorded(clean, [(arm("drops", drops=True), without), (arm("loses"), without)], pairwise=True),
+        settings=Settings(replicates=400),
+    )
+    dropped, lost = found["drops"], found["loses"]
+    assert dropped.uplift == pytest.approx(50.0) and dropped.lower_bound and dropped.lower_bound > 20
+    assert dropped.score == pytest.approx(100.0) and dropped.unparsed == N // 2
+    assert dropped.asr is None, "no verdict turned"
+    assert lost.uplift == pytest.approx(0.0)
+
+
+def test_nothing_is_gained_where_all_drop_out_or_none_does() -> None:
+    clean = np.tile([1.0, 0.0], N // 2)
+    arms = [(arm("none", drops=True), clean), (arm("all", drops=True), np.full(N, np.nan))]
+    found = by_name(recorded(clean, arms, pairwise=True))
+    assert found["none"].uplift == pytest.approx(0.0)
+    assert found["all"].status == "not_measured"
