@@ -127,7 +127,8 @@ def audit_battles(
 ) -> Report:
     """Audit one recording. See `audit`."""
     settings = settings or Settings()
-    rules = (policy or verdicts.load_policy()).for_benchmark(battles.benchmark.name)
+    asked = policy or verdicts.load_policy()
+    rules = asked.for_benchmark(battles.benchmark.name, battles.benchmark.version)
     findings = controls_of(battles, settings, progress)
     judge_only = battles.benchmark.subject == "judge"
     worth, judge_notes = (findings, ()) if judge_only else _judge_check(battles, settings, progress)
@@ -147,9 +148,20 @@ def audit_battles(
         inputs=battles.inputs,
         harness=tuple(check.gate for check in harness),
         submissions=submissions,
-        notes=battles.notes + findings.notes + judge_notes,
-        method=Method(settings.level, settings.replicates, f"{rules.name} {rules.version} (sha256 {rules.sha256[:12]})", command),
+        notes=battles.notes + findings.notes + judge_notes + _policy_notes(asked, battles),
+        method=Method(settings.level, settings.replicates, f"{rules.title} (sha256 {rules.sha256[:12]})", command),
         explanations=_explanations(findings.scores),
+    )  # fmt: skip
+
+
+def _policy_notes(policy: verdicts.Policy, battles: Battles) -> tuple[Note, ...]:
+    """Say which of a policy's differences for single benchmarks hold here: a misspelt one would pass in silence."""
+    meant, others = policy.differing(battles.benchmark.name, battles.benchmark.version)
+    name = printable(f"{battles.benchmark.name} {battles.benchmark.version}".strip(), 80)
+    told = [("hold here", meant), ("are for other benchmarks", others)]
+    return tuple(
+        Note("policy", f"the policy's rules for {', '.join(printable(p, 60) for p in patterns)} {what} ({name})")
+        for what, patterns in told if patterns
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from auditkit.errors import UsageError, printable
 from auditkit.policy import Policy, load_policy
 from auditkit.records import Settings
 from auditkit.reports import render
-from auditkit.reports.certificate import PAGE, POLICY, REPORT, Recipe, statement
+from auditkit.reports.certificate import MOST_REPLICATES, PAGE, POLICY, REPORT, Recipe, statement
 from auditkit.reports.envelope import Signer, load_key, seal
 from auditkit.reports.report import Report, Verdict, to_json
 from auditkit.sources import Sources, digests, gather, versions
@@ -98,11 +98,13 @@ def certify(
 
     Raises:
         InputError: A recording, the policy or the key cannot be used.
-        UsageError: No path, a submission that is not there, a recording of judges, or a seed too large for JSON.
+        UsageError: No path, a submission that is not there, a recording of judges, or a seed or number of replicates that is too large.
     """
     settings = settings or Settings()
     if settings.seed > _LARGEST_SEED:
         raise UsageError(f"a certificate can hold seeds up to {_LARGEST_SEED}")
+    if settings.replicates > MOST_REPLICATES:
+        raise UsageError(f"a certificate can hold up to {MOST_REPLICATES} replicates")
     signer = None if key is None else load_key(key)
     rules = policy if isinstance(policy, Policy) else load_policy(policy)
     progress("reading", 0, 1)

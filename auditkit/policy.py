@@ -68,11 +68,30 @@ class Policy:
     benchmarks: tuple[tuple[str, Mapping[str, Rule | None]], ...] = ()
     text: str = ""
 
-    def for_benchmark(self, name: str) -> Policy:
-        """Return the policy with the rules that hold for the benchmark `name`: later patterns outrank earlier ones."""
+    @property
+    def title(self) -> str:
+        """Name and version, and whether it only bears the name of a built-in policy."""
+        edited = self.name in PRESETS and not self.built_in
+        return f"{self.name} {self.version}" + (" (edited: not the built-in policy)" if edited else "")
+
+    @property
+    def built_in(self) -> bool:
+        """Is it, to the byte, a policy that ships with this auditkit?"""
+        return self.name in PRESETS and policy_text(self.name) == self.text
+
+    def differing(self, benchmark: str, version: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the patterns of `benchmarks` that mean this benchmark, by its name or by name and version, and the others."""
+        names = {benchmark.casefold(), f"{benchmark} {version}".strip().casefold()}
+        meant = {pattern for pattern, _ in self.benchmarks if any(fnmatchcase(n, pattern.casefold()) for n in names)}
+        patterns = tuple(pattern for pattern, _ in self.benchmarks)
+        return tuple(p for p in patterns if p in meant), tuple(p for p in patterns if p not in meant)
+
+    def for_benchmark(self, name: str, version: str = "") -> Policy:
+        """Return the policy with the rules that hold for a benchmark: later patterns outrank earlier ones."""
         rules: dict[str, Rule | None] = {rule.name: rule for rule in self.rules}
+        meant, _ = self.differing(name, version)
         for pattern, changed in self.benchmarks:
-            if fnmatchcase(name.casefold(), pattern.casefold()):
+            if pattern in meant:
                 rules.update(changed)
         return replace(self, rules=tuple(rule for rule in rules.values() if rule is not None), benchmarks=())
 

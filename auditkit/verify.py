@@ -241,7 +241,7 @@ def _policy(found: Statement, documents: Mapping[str, bytes], checks: _Checks) -
         if checks.add(
             "policy",
             said == own,
-            f"{policy.name} {policy.version}",
+            f"{policy.title}, sha256 {policy.sha256[:12]}{', as shipped with this auditkit' if policy.built_in else ''}",
             "the policy file is not the policy of the certificate",
         )
         else None
@@ -317,6 +317,9 @@ def _consistent(found: Statement, documents: Mapping[str, bytes], policy: Policy
         versions=found.predicate["versions"], signer=found.predicate["signer"],
     )  # fmt: skip
     differ = differences(canonical_tree(again["predicate"]), dict(found.predicate))
+    for name, said in (("seed", report.seed), ("replicates", report.method.replicates), ("level", report.method.level)):
+        if getattr(found.recipe, name) != said:
+            differ.append(f"recipe.{name}")
     checks.add(
         "report",
         not differ,

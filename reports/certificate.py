@@ -18,6 +18,7 @@ from auditkit.errors import printable
 from auditkit.reports.report import Report, SubmissionReport, plain
 
 __all__ = [
+    "MOST_REPLICATES",
     "PAGE",
     "POLICY",
     "PREDICATE_TYPE",
@@ -42,6 +43,8 @@ CONTENTS: Final = ("benchmark", "answers", "games")
 _INPUTS: Final = "inputs/"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MOST_SUBJECTS: Final = 100_000
+#: What the command line allows: a certificate of a stranger must not keep a machine busy for days.
+MOST_REPLICATES: Final = 100_000
 _UP: Final = 2
 _LONGEST_NAME: Final = 4096
 _LONGEST_PART: Final = 255
@@ -268,6 +271,8 @@ def _recipe(body: Mapping[str, Any]) -> Recipe:
         recipe.keep_going, bool
     ):
         raise ValueError("a setting")
+    if recipe.replicates > MOST_REPLICATES:
+        raise ValueError(f"more than {MOST_REPLICATES} replicates")
     if {type(recipe.level), type(recipe.strong_weight)} - {int, float}:
         raise ValueError("a setting")
     if not 0.0 < recipe.level < 1.0 or not recipe.strong_weight > 0.0:

@@ -117,6 +117,13 @@ def test_a_spec_is_judged_and_attacked_first_and_the_certificate_can_be_recomput
     assert checked.exit_code == 0, checked.output
 
 
+@pytest.mark.parametrize("wrong", [("--policy", "nosuch.toml"), ("--key", "nosuch.key"), ("--export", "nosuch=x")])
+def test_a_judge_is_paid_only_when_all_else_can_be_used(wrong: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "audit.toml").write_text("")  # not even a spec: it is not looked at
+    refused = _run("certify", tmp_path / "audit.toml", *wrong)
+    assert refused.exit_code == 2 and "nosuch" in refused.output, refused.output
+
+
 def test_what_is_for_a_spec_alone_is_refused_elsewhere(recording: Path) -> None:
     refused = _run("certify", recording, "--attacks", "quick")
     assert refused.exit_code == 2 and "are for a spec" in refused.output

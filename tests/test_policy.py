@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from auditkit.attacked import AttackResult
+from auditkit.audit import audit_battles
 from auditkit.errors import InputError, UsageError
 from auditkit.policy import PRESETS, Case, decide, load_policy, policy_text, spread
-from auditkit.records import Detection, Gate, Position, Score
+from auditkit.records import Battles, Detection, Gate, Position, Score, Settings
 from auditkit.reports.report import Bounds, NullFloor, Quality
 
 
@@ -222,6 +224,39 @@ def test_rules_can_differ_for_one_benchmark(tmp_path: Path) -> None:
     assert policy.for_benchmark("AlpacaEval").sha256 == policy.sha256
     assert decide(policy.for_benchmark("AlpacaEval"), GOOD)[0] == "not_certifiable"
     assert decide(policy.for_benchmark("MT-Bench"), GOOD)[0] == "certified"
+
+
+def test_a_benchmark_is_meant_by_its_name_or_by_name_and_version_and_the_report_says_which(
+    tmp_path: Path, simulate: Callable[..., Battles]
+) -> None:
+    """What every page shows, "AlpacaEval 2.0", may be written; a name that means no benchmark here does not pass in silence."""
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        policy_text() + '\n[benchmark."AlpacaEval 2.0".rules]\nprompts = { threshold = 805 }\n'
+        '[benchmark."AplacaEval".rules]\nprompts = { threshold = 9 }\n'
+    )
+    policy = load_policy(path)
+    assert {r.name: r for r in policy.for_benchmark("AlpacaEval", "2.0").rules}["prompts"].threshold == 805
+    assert policy.for_benchmark("AlpacaEval", "1.0").rules == policy.rules
+    battles = simulate({"one": 0.2}, prompts=60)
+    battles = replace(battles, benchmark=replace(battles.benchmark, name="AlpacaEval", version="2.0"))
+    report = audit_battles(battles, settings=Settings(replicates=50), policy=policy)
+    told = [note.text for note in report.notes if note.kind == "policy"]
+    assert told == [
+        "the policy's rules for AlpacaEval 2.0 hold here (AlpacaEval 2.0)",
+        "the policy's rules for AplacaEval are for other benchmarks (AlpacaEval 2.0)",
+    ]
+
+
+def test_an_edited_policy_does_not_pass_for_the_one_that_ships(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(policy_text())
+    assert load_policy(path).title == load_policy().title
+    path.write_text(policy_text().replace("threshold = 0.95", "threshold = 0.05"))
+    edited = load_policy(path)
+    assert not edited.built_in and edited.title == f"{load_policy().title} (edited: not the built-in policy)"
+    path.write_text(policy_text().replace('name = "standard"', 'name = "ours"'))
+    assert load_policy(path).title.startswith("ours ") and "edited" not in load_policy(path).title
 
 
 def test_a_policy_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:

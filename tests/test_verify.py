@@ -423,6 +423,8 @@ def test_a_statement_of_another_form_is_refused(bundle: Bundle, change: Callable
         lambda t: t["predicate"]["gameability"].update(grade="within"),
         lambda t: t["predicate"]["gates"].pop(),
         lambda t: t["predicate"]["recipe"].update(seed=1),
+        lambda t: t["predicate"]["recipe"].update(replicates=99),
+        lambda t: t["predicate"]["recipe"].update(level=0.5),
         lambda t: t["predicate"]["policy"].update(name="strict"),
         lambda t: t["predicate"]["policy"].update(sha256="0" * 64),
     ],

@@ -19,20 +19,30 @@ __all__ = ["LEDGER", "check_folder", "lines_of", "publish", "write_ledger"]
 
 LEDGER: Final = "ledger.parquet"
 _SHEET: Final = "datasheet.json"
+_OURS: Final = frozenset({LEDGER, MANIFEST, RETIRED, _SHEET, "datasheet.html", "prompts.jsonl", "question.jsonl"})
 
 
 def check_folder(out: Path) -> None:
-    """Raise if a folder holds anything but an earlier benchmark.
+    """Raise if a folder holds anything but an earlier benchmark, or the beginning of one that was stopped.
 
     Raises:
         UsageError: It holds something else.
         InputError: It cannot be used.
     """
     try:
-        if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _SHEET).is_file())):
+        if out.exists() and not (out.is_dir() and _is_ours(out)):
             raise UsageError(f"{printable(out)} exists and is no benchmark folder: choose another --out")
     except OSError as error:
         raise InputError(f"the folder cannot be used: {error.strerror}", path=out) from error
+
+
+def _is_ours(out: Path) -> bool:
+    """Tell whether a folder is empty, a benchmark, or what a build leaves that was killed while it wrote: the ledger is
+    written first, and each file under another name until it is whole.
+    """
+    names = {entry.name for entry in out.iterdir()}
+    whole = {name for name in names if not (name.startswith(".") and name.endswith(".part"))}
+    return not whole or _SHEET in whole or (LEDGER in whole and whole <= _OURS)
 
 
 def _line(record: Mapping[str, Any]) -> str:

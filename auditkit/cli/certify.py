@@ -103,6 +103,13 @@ def command(
         raise UsageError("no submission given: name at least one recording")
     from auditkit.certify import certify
     from auditkit.cli.live import played
+    from auditkit.policy import load_policy
+    from auditkit.reports.envelope import load_key
+
+    # What is wrong with these is said before a judge is paid.
+    rules = load_policy(policy)
+    if key is not None:
+        load_key(key)
 
     wanted = {"junit": junit, "sarif": sarif, "markdown": markdown, "badge": badge}
     projections = [(name, path) for name, path in wanted.items() if path] + [_export(text) for text in exports]
@@ -110,7 +117,7 @@ def command(
     recordings = played(submissions, attacks=attacks, max_cost=max_cost, quiet=quiet)
     with showing(quiet) as progress:
         found = certify(
-            *recordings, benchmark=benchmark, only=only, format=format_, settings=settings, policy=policy, key=key,
+            *recordings, benchmark=benchmark, only=only, format=format_, settings=settings, policy=rules, key=key,
             keep_going=keep_going, progress=progress,
         )  # fmt: skip
     _write(found, out, projections)

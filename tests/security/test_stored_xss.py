@@ -100,6 +100,19 @@ class World:
             assert found.exit_code in (0, 1, 3), found.output
         return min(self.made["site"].glob(pattern))
 
+    def paged(self, job: str) -> Path:
+        """What `quality` and `compare` write of the same recording."""
+        if job not in self.made:
+            self.made[job] = self.folder / job
+            chosen = () if job == "quality" else ("--submissions", *self.names()[:2])
+            found = self.command(job, self.pairs, *chosen, "--out", self.made[job], "--replicates", 50)
+            assert found.exit_code in (0, 1, 3), found.output
+        return self.made[job]
+
+    def names(self) -> list[str]:
+        """Names of the submissions, as the recording has them."""
+        return sorted({json.loads(line)["model"] for line in self.pairs.read_text(encoding="utf-8").splitlines()})
+
     def stress(self) -> Path:
         """A judge file whose every free field is a payload, on pairs of payloads."""
         if "stress" not in self.made:
@@ -174,6 +187,8 @@ PAGES: Final[Mapping[str, Callable[[World], Path]]] = {
     "badge": lambda w: w.certified() / "x.svg",
     "markdown": lambda w: w.write("md.html", _markdown_page((w.certified() / "x.markdown").read_text("utf-8"))),
     "stress": lambda w: w.stress() / "stress.html",
+    "quality": lambda w: w.paged("quality") / "quality.html",
+    "comparison": lambda w: w.paged("compare") / "compare.html",
     "datasheet": lambda w: w.built() / "datasheet.html",
     "any report": lambda w: w.poisoned(SAMPLE.field, render, "field.html"),
     "any attacked report": lambda w: w.poisoned(lambda: SAMPLE.report(SAMPLE.attacked()), render, "attacked.html"),
