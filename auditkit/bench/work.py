@@ -22,7 +22,7 @@ from auditkit.errors import InputError, UsageError, printable
 
 __all__ = ["FORMAT", "Stage", "Work", "digest", "opened"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the part files: raised when a stage's code changes what it writes."""
 _STATE: Final = "state.json"
 _SCHEMA: Final = "auditkit.build-work/1"
