@@ -74,11 +74,27 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+#: What a flag means, for detectors whose statistic is a share of the answers.
+_SHARES: Final[Mapping[str, str]] = {
+    "exact_duplicates": "of the answers repeat another one word for word",
+    "instruction_override": "of the answers tell the judge what to do",
+    "placeholders": "of the answers hold a placeholder of a judge's template",
+    "template_tokens": "of the answers hold marks of a judge's template",
+}
+
+
+def _said(detection: Detection) -> str:
+    """Return a detector's name, and in brackets what it found where that is a share."""
+    name = detection.detector.replace("_", " ")
+    what, share = _SHARES.get(detection.detector, ""), detection.statistic
+    return f"{name} ({100 * share:.0f}% {what})" if what and share is not None and 0.005 <= share <= 1.0 else name
+
+
 def _detectors(case: Case, severity: str, limit: float) -> Outcome:
     measured = [d for d in case.detections if d.flag is not None]
     if not measured:
         return Outcome(None, None, "no detector could be run: the recording holds no answers of this submission")
-    hits = [d.detector.replace("_", " ") for d in measured if d.flag and d.severity == severity]
+    hits = [_said(d) for d in measured if d.flag and d.severity == severity]
     does = "reject" if severity == "reject" else "ask for a review of"
     if len(hits) == 1:
         does = "rejects" if severity == "reject" else "asks for a review of"

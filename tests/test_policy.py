@@ -84,6 +84,21 @@ def test_each_rule_fails_on_its_own_fault_with_its_own_effect(
     assert rule in rules
 
 
+def test_a_rejection_says_what_was_found_and_not_only_by_whom() -> None:
+    found = (
+        Detection("exact_duplicates", True, "reject", 0.998, 0.5, n=805),
+        Detection("near_duplicates", True, "reject", 1.0, 0.5, n=805),
+        Detection("foreign", True, "reject", 3.0, 0.5),
+    )
+    verdict, reasons = decide(load_policy(), replace(GOOD, detections=found))
+    (reason,) = [r for r in reasons if r.rule == "detectors_reject"]
+    assert verdict == "rejected"
+    assert reason.text.startswith(
+        "3 detectors reject the submission: exact duplicates (100% of the answers repeat another one word for word), "
+        "near duplicates, foreign."
+    )
+
+
 def test_a_rejection_outranks_every_other_effect() -> None:
     """A short, uncovered submission of one repeated answer is rejected, not merely not certifiable."""
     case = replace(GOOD, n=20, detections=(Detection("exact_duplicates", True, "reject", 1.0, 0.5),))
