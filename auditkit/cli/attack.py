@@ -56,7 +56,7 @@ def plan_of(given: dict[str, Any], carrier: str = "") -> Any:
     return AttackPlan(only=given.pop("only"), carrier=carrier, **{**chosen, "adaptive": bool(chosen["adaptive"])})
 
 
-@click.command("attack")
+@click.command("attack", short_help="Attack a benchmark's judge and audit it.")
 @click.argument("spec", type=click.Path(path_type=Path, dir_okay=False, exists=True, readable=True))
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="The run folder.  [default: runs/ and SPEC's name]"

@@ -13,7 +13,7 @@ from auditkit.cli.site_files import write_site
 __all__ = ["command"]
 
 
-@click.command("audit")
+@click.command("audit", short_help="Audit recorded judgments.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.reading_options()
 @options.settings_options()

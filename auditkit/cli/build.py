@@ -16,7 +16,7 @@ _DIR_EXISTS = click.Path(path_type=Path, exists=True, file_okay=False)
 _PATH = click.Path(exists=True)
 
 
-@click.command("build")
+@click.command("build", short_help="Build a benchmark from real prompts.")
 @click.argument("prompts", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=_DIR, required=True, help="The benchmark's folder.")
 @click.option("--work", type=_DIR, help="The work folder, from which a build goes on.  [default: OUT.work]")

@@ -23,7 +23,7 @@ _EXPORTS: Final = ("junit", "sarif", "markdown", "badge")
 _DEFAULT_OUT: Final = Path("auditkit-certificate")
 
 
-@click.command("certify")
+@click.command("certify", short_help="Decide by a policy and sign a certificate.")
 @click.argument("submissions", metavar="SUBMISSION...", nargs=-1, type=_PATH)
 @click.option(
     "--benchmark", multiple=True, type=_PATH, metavar="PATH",

@@ -14,7 +14,7 @@ __all__ = ["command"]
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True, readable=True)
 
 
-@click.command("claim")
+@click.command("claim", short_help="Audit claimed scores and gains.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[LEDGER.toml] [RESULTS]...")
 @click.option(
     "--claim", "claims", multiple=True, metavar="'KEY=VALUE …'", help="A claim, instead of or besides a ledger's."

@@ -13,7 +13,7 @@ from auditkit.cli.progress import showing
 __all__ = ["command"]
 
 
-@click.command("compare")
+@click.command("compare", short_help="Compare two submissions or two judges, paired.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--submissions", nargs=2, metavar="A B", help="The two submissions; the baseline may be one of them.")
 @click.option("--judges", nargs=2, metavar="A B", help="Two judges of the same games, instead.")

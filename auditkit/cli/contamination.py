@@ -15,7 +15,7 @@ __all__ = ["command"]
 _SHOWN = 20
 
 
-@click.command("contamination")
+@click.command("contamination", short_help="Look for a benchmark's prompts elsewhere.")
 @click.argument("a", type=click.Path(path_type=Path, exists=True))
 @click.argument("b", type=click.Path(path_type=Path, exists=True))
 @click.option("--near", type=click.FloatRange(0.4, 1), default=0.7, show_default=True, help="Near-duplicate from here.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("convert")
+@click.command("convert", short_help="Move a recording to another format.")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--to", metavar="NAME", help="Format to write.  [default: pairs for a file, run_folder for a folder]")

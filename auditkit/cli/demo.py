@@ -13,7 +13,7 @@ from auditkit.cli.progress import showing
 __all__ = ["command"]
 
 
-@click.command("demo")
+@click.command("demo", short_help="Run and audit a small benchmark here.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("auditkit-report"), show_default=True,
     help="Write report.json, report.html and, where it runs live, the run folder here.",

@@ -20,7 +20,7 @@ _FILE = click.Path(path_type=Path)
 _MOST_PROMPTS = 50
 
 
-@click.group("judges")
+@click.group("judges", short_help="List, show, check and import judges.")
 def command() -> None:
     """List, show, check and import judges.
 

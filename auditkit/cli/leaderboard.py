@@ -12,7 +12,7 @@ from auditkit.cli.progress import showing
 __all__ = ["command"]
 
 
-@click.command("leaderboard")
+@click.command("leaderboard", short_help="Rank submissions, raw and controlled.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.reading_options()
 @options.settings_options()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("link")
+@click.command("link", short_help="Put scores on an earlier version's scale.")
 @click.argument("later", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--to", "earlier", required=True, type=click.Path(path_type=Path), help="Judgments on the earlier version."

@@ -9,7 +9,7 @@ from auditkit.cli import options
 __all__ = ["command"]
 
 
-@click.command("plugins")
+@click.command("plugins", short_help="List plugins and where they come from.")
 @click.argument("group", required=False)
 @options.json_option()
 def command(group: str | None, as_json: bool) -> None:

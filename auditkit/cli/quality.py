@@ -36,7 +36,7 @@ _PAGE: Final = "quality.html"
 _FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True, readable=True)
 
 
-@click.command("quality")
+@click.command("quality", short_help="Say how good a benchmark is.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--against", metavar="FILE|BOARD", help="Reference that people trust: a file, or a board among PATHS.")
 @click.option("--names", multiple=True, type=_FILE, help="JSON map of model names between boards, either direction.")

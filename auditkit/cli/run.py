@@ -12,7 +12,7 @@ from auditkit.errors import AuditkitError
 __all__ = ["command"]
 
 
-@click.command("run")
+@click.command("run", short_help="Generate answers and judge them.")
 @click.argument("spec", type=click.Path(path_type=Path, dir_okay=False, exists=True, readable=True))
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="The run folder.  [default: runs/ and SPEC's name]"

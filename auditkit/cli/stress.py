@@ -13,7 +13,7 @@ from auditkit.cli.attack import attack_options, plan_of
 __all__ = ["command"]
 
 
-@click.command("stress")
+@click.command("stress", short_help="Stress-test a judge: what breaks it?")
 @click.argument("judge")
 @click.option(
     "--model", default="", metavar="CLIENT/MODEL", help="The judge's model.  [default: the one its file names]"

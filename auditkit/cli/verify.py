@@ -27,7 +27,7 @@ _SAID: Final = {
 }
 
 
-@click.command("verify")
+@click.command("verify", short_help="Check a certificate.")
 @click.argument("certificate", type=_PATH)
 @click.option("--pubkey", type=_PATH, metavar="FILE", help="The signer's public key: who signed it, is checked by it.")
 @click.option(
