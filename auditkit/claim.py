@@ -183,7 +183,7 @@ def _by_prompt(one: Claim, battles: Battles, checks: list[Check], settings: Sett
     baseline = _best_recorded(one, battles)
     found = gains(battles, one.candidate, baseline, one.metric, settings, level)
     extra = _run_error(one)
-    estimates = [_with_runs(e, extra, len(one.runs), level) for e in found.estimates]
+    estimates = [_with_runs(e, extra, len(one.runs), level, found.pairs.limit) for e in found.estimates]
     main, others = _main(one, estimates)
     named = replace(one, baseline=baseline)
     checks = [*checks, *_of_pairs(one, found, settings.level)]
@@ -199,7 +199,9 @@ def _by_prompt(one: Claim, battles: Battles, checks: list[Check], settings: Sett
     if one.best_of > 1 and main.se is not None:
         checks.append(Check("up_to", "flag", best_of_text(one, main.se, settings.level)))
     checks += [
-        Check("extrapolation", "flag", f"{e.control}: {e.note}") for e in estimates if e.note.startswith("EXTRA")
+        Check("extrapolation", "flag", f"{e.control}: {e.note.removeprefix('EXTRAPOLATION: ')}")
+        for e in estimates
+        if e.extrapolated
     ]
     result = _done(one, decision, "per_instance", checks, main, estimates, settings.level)
     return replace(result, decomposition=found.decomposition, equivalence_p=test.p_value if test else None)
@@ -365,15 +367,15 @@ def _run_error(one: Claim) -> float:
     return statistics.stdev(one.runs) / math.sqrt(len(one.runs)) if one.runs else 0.0
 
 
-def _with_runs(estimate: Estimate, extra: float, runs: int, level: float) -> Estimate:
-    """Widen an estimate by the variation between training runs, with Student's t of their number."""
+def _with_runs(estimate: Estimate, extra: float, runs: int, level: float, limit: float = math.inf) -> Estimate:
+    """Widen an estimate by the variation between training runs, with Student's t of their number; cut at the scale."""
     if not extra or estimate.estimate is None or estimate.ci is None:
         return estimate
     from scipy.special import stdtrit
 
     reach = float(stdtrit(runs - 1, (1 + level) / 2)) * extra
     low, high = (math.hypot(estimate.estimate - end, reach) for end in estimate.ci)
-    ci: Interval = (estimate.estimate - low, estimate.estimate + high)
+    ci: Interval = (max(estimate.estimate - low, -limit), min(estimate.estimate + high, limit))
     se = math.hypot(estimate.se, extra) if estimate.se is not None else None
     return replace(estimate, ci=ci, se=se, method=f"{estimate.method}; widened by {runs} training runs")
 

@@ -10,6 +10,7 @@ The estimators are those of a claim's audit (`auditkit.claims`) and of an audit;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -241,10 +242,14 @@ def _of_scores(battles: Battles, a: str, b: str, scores: Sequence[Score], settin
         se = difference_error(*errors) if apart else errors[0] + errors[1]
         how = "as if independent (too wide, not too narrow)" if apart else "errors added up (holds for any correlation)"
         gap = one.estimate - two.estimate
+        low, high = normal_interval(gap, se, settings.level)
+        if one.unit == "win_rate":  # two rates of 0 to 100 are no further apart than 100 points
+            low, high = max(low, -100.0), min(high, 100.0)
         rows.append(Difference(
-            control, "control", gap, normal_interval(gap, se, settings.level), min(one.n, two.n), one.estimate,
-            two.estimate, paired=False, method=f"difference of two scores; interval: {how}",
+            control, "control", gap, (low, high), min(one.n, two.n), one.estimate, two.estimate, paired=False,
+            method=f"difference of two scores; interval: {how}",
             overlap=None if one.overlap is None or two.overlap is None else min(one.overlap, two.overlap),
+            note=next((s.note for s in (one, two) if s.note.startswith("EXTRAPOLATION")), ""),
         ))  # fmt: skip
     return rows
 
@@ -262,7 +267,7 @@ def _decided(found: Gains, lead: str, other: str, ahead: bool) -> tuple[Outcome,
 
 
 def _width(pairs: Pairs) -> float:
-    return max(float(np.abs(pairs.difference).max()), _TIE) if pairs.design == "ratings" else pairs.scale
+    return max(float(np.abs(pairs.difference).max()), _TIE) if math.isinf(pairs.limit) else pairs.limit
 
 
 def _p(pairs: Pairs, settings: Settings) -> float | None:

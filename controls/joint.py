@@ -330,7 +330,7 @@ def _fit(found: Design, columns: _Columns, benchmark: _Benchmark, settings: Sett
     )
     return _Result(
         score,
-        _parts(full, resampled, columns.left_out, settings.level, steady),
+        _parts(full, resampled, columns, settings.level, steady),
         _style(columns, coefficients, covariance, settings),
     )
 
@@ -369,16 +369,20 @@ def _glm(X: Floats, y: Floats, clusters: NDArray[np.intp]) -> tuple[Floats, Floa
 
 
 def _parts(
-    full: Decomposition, resampled: Decomposition, left_out: Mapping[Term, str], level: float, steady: bool
+    full: Decomposition, resampled: Decomposition, columns: _Columns, level: float, steady: bool
 ) -> tuple[Part, ...]:
     """Return the parts in points, those left out with their reason; without intervals if the refits are not steady."""
+    left_out, alike = columns.left_out, columns.overlap
+    far = f"EXTRAPOLATION: the two answers are alike in length and style on {alike:.0%} of prompts"
+    note = far if alike < _LITTLE_OVERLAP else ""
     result = []
     for part in _PARTS:
         if part in left_out:
             result.append(Part(part, None, note=left_out[part]))
             continue
         _, interval = bootstrap_spread(resampled.parts[part], level, 100) if steady else (None, None)
-        result.append(Part(part, 100 * float(full.parts[part][0]), interval))
+        own = note if part in ("model", "length", "style") else ""
+        result.append(Part(part, 100 * float(full.parts[part][0]), interval, own))
     return tuple(result)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from auditkit.claims import BENCHMARKS, Board, Claim, ClaimResult, Estimate, Led
 from auditkit.claims.boards import find_row
 from auditkit.claims.controlled import own_score
 from auditkit.claims.paired import pair
+from auditkit.claims.verdicts import decide_gain
 from auditkit.errors import NoData
 from auditkit.records import (
     ANSWER_COLUMNS,
@@ -47,10 +49,11 @@ def _planted(
     both_orders: bool = True,
     direct: bool = False,
     constant: bool = False,
+    from_ratio: float | None = None,
 ) -> Battles:
     """Two models and a base, judged by a logistic judge: `skill` (log-odds) of the candidate over the reference, whose
     answers are `stretch` times as long and hold up to `boldness` bold spans more; `length` is the log-odds of a doubling,
-    `bold` those of a bold span.
+    `bold` those of a bold span. With `from_ratio`, length counts only beyond an answer that many times as long.
     """
     rng = np.random.default_rng(seed)
     answers: dict[str, list[object]] = {name: [] for name in ANSWER_COLUMNS}
@@ -67,7 +70,10 @@ def _planted(
     def play(
         prompt: str, model: str, opponent: str, a: tuple[int, int, int], b: tuple[int, int, int], odds: float
     ) -> None:
-        odds += length * np.log2(a[1] / b[1]) + bold * (a[2] - b[2])
+        longer = float(np.log2(a[1] / b[1]))
+        odds += length * (longer if from_ratio is None else max(longer - np.log2(from_ratio), 0.0)) + bold * (
+            a[2] - b[2]
+        )
         for order in ("model_first", "model_second") if both_orders else ("model_first",):
             won = float(rng.random() < 1.0 / (1.0 + np.exp(-odds)))
             row = (prompt, model, opponent, "judge", order, "", won, 1.0, "", 1, float("nan"), a[0], b[0])
@@ -106,9 +112,11 @@ def _by_control(result: ClaimResult) -> dict[str, Estimate]:
 
 def test_a_gain_from_length_alone_vanishes_under_length_control() -> None:
     """No skill, answers twice as long, a judge that likes length: the gain is real, and none of it is quality."""
-    result = _one(_planted(length=1.2, stretch=2.0))
+    result = _one(_planted(length=1.2, stretch=1.6))
     assert (result.verdict, result.control) == ("vanishes_under", "length_controlled")
     assert "under length control" in result.sentence
+    assert (_by_control(result)["length_controlled"].overlap or 0.0) > 0.15
+    assert not any(part.note.startswith("EXTRAPOLATION") for part in result.decomposition)
     parts = {p.part: p for p in result.decomposition}
     assert parts["length"].ci is not None
     assert parts["length"].ci[0] > 5.0
@@ -120,6 +128,82 @@ def test_a_gain_from_bold_text_vanishes_under_style_control() -> None:
     """The same with markdown: length control leaves it, style control does not."""
     result = _one(_planted(bold=0.5, boldness=8))
     assert (result.verdict, result.control) == ("vanishes_under", "style_controlled")
+
+
+# Against each other, four times as long: length counts only from twice as long on, so at equal length all of `skill` is
+# left. A straight line through what was seen, drawn out to equal length, ends below 0.
+_BENT: Final[dict[str, Any]] = {
+    "skill": 0.8,
+    "length": 2.0,
+    "stretch": 4.0,
+    "from_ratio": 2.5,
+    "direct": True,
+    "prompts": 600,
+}
+
+
+def test_quality_does_not_vanish_by_extrapolation() -> None:
+    """True quality where no two answers are alike: the line's sign is its form's, and leaves the gain open."""
+    result = _one(_planted(**_BENT))
+    drawn = _by_control(result)["length_controlled"]
+    assert drawn.ci is not None
+    assert drawn.drop_ci is not None
+    assert drawn.ci[0] <= 0 < drawn.drop_ci[0]  # of a control with overlap, this takes a gain away
+    assert drawn.extrapolated
+    assert (result.verdict, result.control) == ("not_separable", "")
+    assert "by extrapolation only" in result.sentence
+    assert "extrapolation" in result.flags
+    marked = {part.part for part in result.decomposition if part.note.startswith("EXTRAPOLATION")}
+    assert marked == {"model", "length", "style"}
+
+
+def _estimate(control: str, at: float, half: float, drop: float, **more: Any) -> Estimate:
+    return replace(Estimate(control, at, half / 2, (at - half, at + half), 400, (drop - 1, drop + 1)), **more)
+
+
+def test_what_takes_a_gain_away() -> None:
+    """Enough overlap does, to 0 or beyond; an extrapolation leaves it open, few prompts are mentioned."""
+    raw = Estimate("raw", 20.0, 1.5, (17.0, 23.0), 800)
+    far = {"overlap": 0.04, "note": "EXTRAPOLATION: alike on 4% of prompts"}
+    gone = decide_gain(BEATS, raw, [_estimate("length_controlled", 1.0, 3.0, 19.0, overlap=0.3)])
+    assert (gone.verdict, gone.control) == ("vanishes_under", "length_controlled")
+    assert "the gain vanishes" in gone.sentence
+    turned = decide_gain(BEATS, raw, [_estimate("length_controlled", -6.0, 3.0, 26.0, overlap=0.3)])
+    assert (turned.verdict, turned.control) == ("vanishes_under", "length_controlled")
+    assert "it reverses: under length control -6.0" in turned.sentence
+    assert "vanishes" not in turned.sentence
+    left = decide_gain(BEATS, raw, [_estimate("style_controlled", -6.0, 3.0, 26.0, **far)])
+    assert left.verdict == "not_separable"
+    assert "by extrapolation only (alike on 4% of prompts)" in left.sentence
+    off = decide_gain(BEATS, raw, [Estimate("style_controlled", None, note="EXTRAPOLATION: undefined: off the scale")])
+    assert off.verdict == "not_separable"
+    kept = decide_gain(BEATS, raw, [_estimate("style_controlled", 6.0, 3.0, 14.0, **far)])
+    assert kept.verdict == "certified"
+    assert "style control (by extrapolation)" in kept.sentence
+    few = decide_gain(BEATS, raw, [_estimate("length_matched", 1.0, 9.0, 19.0, overlap=0.04, subset=True)])
+    assert few.verdict == "certified"
+    assert "too few to decide" in few.sentence
+    own = decide_gain(
+        replace(BEATS, metric="style_controlled"), _estimate("style_controlled", -6.0, 3.0, 26.0, **far), []
+    )
+    assert own.verdict == "not_separable"
+
+
+@pytest.mark.parametrize(
+    ("length", "said"), [(0.2, "its interval was cut at -50 and +50, the scale"), (1.2, "where -50 to +50 is possible")]
+)
+def test_nothing_lies_beyond_the_scale(length: float, said: str) -> None:
+    """Answers thirty times as long: what a line gives is cut at the scale and marked, or undefined where it leaves it."""
+    battles = _planted(skill=0.8 - 4.9 * length, length=length, stretch=30.0, direct=True, prompts=150, seed=3)
+    result = _one(battles)
+    assert said in _by_control(result)["length_controlled"].note
+    for found in result.estimates:
+        assert abs(found.estimate or 0.0) <= 50.0 + 1e-9
+        assert all(abs(end) <= 50.0 + 1e-9 for end in found.ci or ())
+    model = result.decomposition[0]
+    assert model.note.startswith("EXTRAPOLATION")
+    assert all(abs(end) <= 50.0 + 1e-9 for end in model.ci or ())
+    assert result.verdict != "vanishes_under"
 
 
 @pytest.mark.parametrize("direct", [False, True])
@@ -160,7 +244,7 @@ def test_unequal_models_are_not_comparable() -> None:
 def test_equality_that_length_bought_vanishes() -> None:
     """A weaker model that reaches a stronger one by writing twice as much is equal only until length is held fixed."""
     equal = Claim(id="e", wording="comparable", candidate="candidate", baseline="reference", margin=8.0)
-    result = _one(_planted(skill=-1.1, length=1.1, stretch=2.0, seed=0), equal)
+    result = _one(_planted(skill=-1.1, length=1.6, stretch=1.6, seed=0), equal)
     assert (result.verdict, result.control) == ("vanishes_under", "length_controlled")
 
 
@@ -298,6 +382,10 @@ def test_verdicts_over_many_samples() -> None:
     assert quality.count("certified") >= 13
     assert all(_one(_planted(length=1.0, stretch=1.8, seed=s)).verdict != "certified" for s in range(15))
     assert sum(_one(_planted(seed=s)).verdict == "certified" for s in range(25)) <= 2
+    bent = [_one(_planted(**_BENT, seed=s)).verdict for s in range(15)]
+    assert "vanishes_under" not in bent
+    alike = [_one(_planted(length=1.0, stretch=1.5, seed=s)) for s in range(15)]
+    assert sum(result.verdict == "vanishes_under" for result in alike) >= 12
 
 
 # --- public recordings ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 from auditkit import registry
 from auditkit.attacks.detect import detect
 from auditkit.claims.paired import STYLE, Pairs, pair, sides
-from auditkit.claims.results import Estimate
+from auditkit.claims.results import LITTLE_OVERLAP, Estimate
 from auditkit.controls import length_controlled, raw, style_controlled
 from auditkit.controls.calibration import places, published_calibration
 from auditkit.controls.design import designs
 from auditkit.errors import Undefined
-from auditkit.records import Battles, Part, Score, Settings
+from auditkit.records import Battles, Interval, Part, Score, Settings
 from auditkit.stats.bootstrap import prompt_weights
 from auditkit.stats.claims import adjusted_gain
 from auditkit.stats.intervals import cluster_mean, percentile_interval
@@ -36,8 +37,8 @@ _STYLE_FACTOR: Final = 1.5
 _STYLE_GAP: Final = 0.5
 _FEWEST: Final = 30  # prompts in a subset
 _DIFFERS: Final = 20  # prompts on which a covariate must differ for its slope to be estimated, as in `controls.style`
+_EXACT: Final = 1.0 + 1e-9  # a mean of differences at the end of the scale is not beyond it
 _FAILED: Final = 0.05  # share of refits without a solution above which there is no interval
-_LITTLE_OVERLAP: Final = 0.10
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def gains(
     found += [
         estimate
         for estimate in (
-            _published_length(battles, candidate, baseline, metric, settings, level),
+            _published_length(battles, candidate, baseline, metric, settings, level, pairs.limit),
             *_regressions(pairs, weights, level),
             _subset(pairs, weights, level, "length_matched", pairs.ratio <= MATCHED_FACTOR, "the answers are about equally long"),
             None if pairs.consistent is None else
@@ -149,7 +150,7 @@ def own_score(battles: Battles, model: str, metric: str, settings: Settings) -> 
 
 
 def _raw(pairs: Pairs, settings: Settings, level: float) -> Estimate:
-    width = max(float(np.abs(pairs.difference).max()), 1e-9) if pairs.design == "ratings" else pairs.scale
+    width = max(float(np.abs(pairs.difference).max()), 1e-9) if math.isinf(pairs.limit) else pairs.limit
     share = np.clip(pairs.difference / width, -1.0, 1.0)
     found = paired_uplift(share, level, replicates=settings.replicates, seed=settings.seed)
     how = "studentised prompt bootstrap" if found.method == "max_t" else "betting (few prompts)"
@@ -173,11 +174,21 @@ def _without_rare(X: Floats, rows: NDArray[np.bool_]) -> Floats:
     return np.where(often, X, 0.0)
 
 
+def _alike(pairs: Pairs) -> NDArray[np.bool_]:
+    """Return on which prompts the two answers are alike in length and style (n,)."""
+    return np.asarray((pairs.ratio <= _STYLE_FACTOR) & (pairs.style_gap <= _STYLE_GAP), dtype=np.bool_)
+
+
+def _marked(notes: Sequence[str]) -> str:
+    """Return the notes of what is an extrapolation as one note that begins with the word."""
+    return f"EXTRAPOLATION: {'; '.join(notes)}" if notes else ""
+
+
 def _regressions(pairs: Pairs, weights: Floats, level: float) -> list[Estimate]:
     X, terms, known = _covariates(pairs)
     left_out = [name for name, column in zip(STYLE, X[known][:, 1:].T, strict=True) if not column.any()]
     near = (pairs.ratio <= MATCHED_FACTOR)[known]
-    alike = ((pairs.ratio <= _STYLE_FACTOR) & (pairs.style_gap <= _STYLE_GAP))[known]
+    alike = _alike(pairs)[known]
     found = []
     for control, columns, overlap, what in (
         ("length_controlled", slice(0, 1), near, "log characters"),
@@ -192,16 +203,14 @@ def _regressions(pairs: Pairs, weights: Floats, level: float) -> list[Estimate]:
         except Undefined as error:
             found.append(Estimate(control, None, n=int(known.sum()), method=method, note=f"undefined: {error}"))
             continue
-        notes = [] if overlap.mean() >= _LITTLE_OVERLAP else [
-            f"EXTRAPOLATION: the two models' answers are alike in this on {overlap.mean():.0%} of prompts"
-        ]  # fmt: skip
+        notes = []
         if left_out and control == "style_controlled":
             notes.append(f"{', '.join(left_out)} differ on fewer than {_DIFFERS} prompts: not controlled")
         if not known.all():
             notes.append(f"{int((~known).sum())} prompts without both answers left out")
         found.append(
             _spread(control, fit.controlled, fit.total, int(known.sum()), level, method, "; ".join(notes),
-                    overlap=float(overlap.mean()))
+                    overlap=float(overlap.mean()), limit=pairs.limit)
         )  # fmt: skip
     return found
 
@@ -217,8 +226,20 @@ def _spread(
     *,
     overlap: float | None = None,
     subset: bool = False,
+    limit: float = math.inf,
+    among: str = "the two models' answers",
 ) -> Estimate:
-    """Return the estimate of row 0, its interval and that of the drop from the raw gain, from the other rows."""
+    """Return the estimate of row 0, its interval and that of the drop from the raw gain, from the other rows.
+
+    A gain beyond `limit` is impossible: the estimate is undefined, an interval is cut there, and either is marked.
+    """
+    far = []
+    if not subset and overlap is not None and overlap < LITTLE_OVERLAP:
+        far.append(f"{among} are alike in this on {overlap:.0%} of prompts")
+    if np.isfinite(values[0]) and abs(values[0]) > limit * _EXACT:
+        far.append(f"undefined: the fit gives {values[0]:+.1f}, where {-limit:+g} to {limit:+g} is possible")
+        note = "; ".join(filter(None, [_marked(far), note]))
+        return Estimate(control, None, n=n, subset=subset, overlap=overlap, method=method, note=note)
     good = np.isfinite(values[1:])
     if not np.isfinite(values[0]) or (~good).mean() > _FAILED or good.sum() < 2:
         reason = "; ".join(
@@ -226,10 +247,19 @@ def _spread(
         )
         return Estimate(control, None, n=n, subset=subset, overlap=overlap, method=method, note=reason)
     drawn = values[1:][good]
+    ci, cut = _within(percentile_interval(drawn, level), limit)
+    note = "; ".join(filter(None, [_marked([*far, *cut]), note]))
     return Estimate(
-        control, float(values[0]), float(drawn.std(ddof=1)), percentile_interval(drawn, level), n,
-        percentile_interval(totals[1:][good] - drawn, level), subset, overlap, method, note,
+        control, float(values[0]), float(drawn.std(ddof=1)), ci, n,
+        percentile_interval(totals[1:][good] - np.clip(drawn, -limit, limit), level), subset, overlap, method, note,
     )  # fmt: skip
+
+
+def _within(ci: Interval, limit: float) -> tuple[Interval, list[str]]:
+    """Return an interval cut at what is possible, and what there is to note of that."""
+    if max(-ci[0], ci[1]) <= limit * _EXACT:
+        return ci, []
+    return (max(ci[0], -limit), min(ci[1], limit)), [f"its interval was cut at {-limit:+g} and {limit:+g}, the scale"]
 
 
 def _subset(
@@ -261,10 +291,22 @@ def _decomposition(pairs: Pairs, weights: Floats, level: float) -> tuple[Part, .
     except Undefined:
         return ()
 
-    def part(name: str, values: Floats) -> Part:
+    alike = float(_alike(pairs)[known].mean())
+    far = [f"the answers are alike in length and style on {alike:.0%} of prompts"] if alike < LITTLE_OVERLAP else []
+    off = abs(float(fit.controlled[0])) > pairs.limit * _EXACT
+    if off:
+        far.append(f"undefined: the fit leaves {fit.controlled[0]:+.1f} to the models, more than is possible")
+
+    def part(name: Literal["model", "length", "style", "position"], values: Floats) -> Part:
+        if off:
+            return Part(name, None, note=_marked(far))
         drawn = values[1:][np.isfinite(values[1:])]
-        interval = percentile_interval(drawn, level) if len(drawn) >= (1.0 - _FAILED) * (len(values) - 1) else None
-        return Part(name, float(values[0]), interval)  # type: ignore[arg-type]  # names of Part's own list
+        if len(drawn) < (1.0 - _FAILED) * (len(values) - 1):
+            return Part(name, float(values[0]), note=_marked(far))
+        own = [] if name == "position" else far
+        # what length or style moves can lead from one end of the scale to the other
+        ci, cut = _within(percentile_interval(drawn, level), pairs.limit * (1.0 if name == "model" else 2.0))
+        return Part(name, float(values[0]), ci, _marked([*own, *cut]))
 
     parts = [part("model", fit.controlled), part("length", fit.parts["length"]), part("style", fit.parts["style"])]
     if moved:
@@ -277,9 +319,12 @@ def _decomposition(pairs: Pairs, weights: Floats, level: float) -> tuple[Part, .
 
 
 def _published_length(
-    battles: Battles, candidate: str, baseline: str, metric: str, settings: Settings, level: float
+    battles: Battles, candidate: str, baseline: str, metric: str, settings: Settings, level: float, limit: float
 ) -> Estimate | None:
-    """Return the difference of two published length-controlled win rates, refitted on shared resamples of prompts."""
+    """Return the difference of two published length-controlled win rates, refitted on shared resamples of prompts.
+
+    It holds length equal to the opponent's, so its overlap is that of either model's answers with the opponent's.
+    """
     if metric not in ("win_rate", "length_controlled"):
         return None
     calibration = published_calibration(battles, settings)
@@ -293,13 +338,15 @@ def _published_length(
     code = {key: i for i, key in enumerate(dict.fromkeys(key for m in names for key in played[m].prompts))}
     draws = prompt_weights(len(code), settings.replicates, settings.rng("claim-length"))
     weights = np.vstack([np.ones(len(code)), draws])
-    rates, plain = [], []
+    rates, plain, near = [], [], []
     try:
         for model in names:
             found = played[model].keep(played[model].answered & played[model].usable)
             place = found.place if order is None else np.array([order[key] for key in found.prompts])[found.prompt]
             own = weights[:, np.array([code[key] for key in found.prompts])[found.prompt]]
             delta = lengths[found.opponent_answer] - lengths[found.answer]
+            ratio = np.log1p(lengths[found.opponent_answer]) - np.log1p(lengths[found.answer])
+            near.append(float((np.abs(ratio) <= np.log(MATCHED_FACTOR)).mean()))
             difficulty = calibration.difficulty[place]
             fit = fit_length_control(delta, difficulty, found.outcome, calibration.gamed)
             values, _ = refit_length_control(fit, difficulty, found.outcome, calibration.gamed, own)
@@ -311,7 +358,8 @@ def _published_length(
     sign = 1.0 if names[0] == candidate else -1.0
     gain, total = ((sign * (v[0] - (v[1] if len(v) > 1 else 50.0))) for v in (rates, plain))
     method = "difference of AlpacaEval's length_controlled_v1; interval: prompt bootstrap, both models refitted"
-    return _spread(control, gain, total, len(code), level, method)
+    among = "a model's and its opponent's answers"
+    return _spread(control, gain, total, len(code), level, method, overlap=min(near), limit=limit, among=among)
 
 
 def _flagged(battles: Battles, candidate: str, settings: Settings) -> list[str]:

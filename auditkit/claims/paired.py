@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -67,6 +68,11 @@ class Pairs:
     def n(self) -> int:
         """Prompts."""
         return len(self.difference)
+
+    @property
+    def limit(self) -> float:
+        """The largest gain that is possible, in points; infinite for ratings, whose scale no recording states."""
+        return {"direct": self.scale / 2.0, "shared_opponent": self.scale, "ratings": math.inf}[self.design]
 
 
 def pair(battles: Battles, candidate: str, baseline: str, metric: str) -> Pairs:

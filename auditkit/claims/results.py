@@ -8,9 +8,21 @@ from typing import Final, Literal
 from auditkit.claims.ledger import Claim
 from auditkit.records import Input, Interval, Part
 
-__all__ = ["SCHEMA", "Check", "ClaimReport", "ClaimResult", "Estimate", "Evidence", "Status", "Verdict"]
+__all__ = [
+    "LITTLE_OVERLAP",
+    "SCHEMA",
+    "Check",
+    "ClaimReport",
+    "ClaimResult",
+    "Estimate",
+    "Evidence",
+    "Status",
+    "Verdict",
+]
 
 SCHEMA: Final = "auditkit.claim-report/1"
+#: Share of prompts with comparable answers below which a controlled gain is an extrapolation, as in an audit.
+LITTLE_OVERLAP: Final = 0.10
 
 #: `contradicted`: the data exclude what was claimed (the other model is better, or the gain is smaller than claimed).
 Verdict = Literal["certified", "not_separable", "vanishes_under", "contradicted", "cannot_check"]
@@ -31,6 +43,7 @@ class Estimate:
         n: Prompts.
         subset: Whether fewer prompts answer the question than were recorded: too few for an absent gain to mean much.
         overlap: Share of prompts (0..1) on which the two answers are comparable in what is held fixed.
+        note: What to know of it; begins with ``EXTRAPOLATION`` where it is read off away from nearly all prompts.
     """
 
     control: str
@@ -43,6 +56,16 @@ class Estimate:
     overlap: float | None = None
     method: str = ""
     note: str = ""
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether it is read off where hardly any prompt lies, or lies off the scale: its sign is the model's choice."""
+        return self.note.startswith("EXTRAPOLATION")
+
+    @property
+    def decides(self) -> bool:
+        """Whether enough prompts stand behind it to take a gain away by itself."""
+        return not self.extrapolated and (self.overlap is None or self.overlap >= LITTLE_OVERLAP)
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,11 @@ __all__ = [
     "span",
 ]
 
+_PUBLISHED = "length_controlled_published"
 _LABELS = {
     "raw": "the raw comparison",
     "length_controlled": "length control",
-    "length_controlled_published": "the published length control",
+    _PUBLISHED: "the published length control",
     "style_controlled": "style control",
     "length_matched": "answers of about equal length",
     "swap_consistent": "verdicts that hold in both orders",
@@ -76,12 +77,16 @@ def decide_gain(claim: Claim, main: Estimate, others: Sequence[Estimate]) -> Dec
 
     A gain vanishes under a control if what is left cannot be told from 0 *and* the control took away more than chance
     would (the interval of the drop is above 0). Where only the first is so, the data cannot tell the gain from what
-    the control holds fixed, unless the control looked at few prompts: that alone says nothing.
+    the control holds fixed, unless the control looked at few prompts: that alone says nothing. A control that
+    extrapolates, or a subset of less than a tenth of the prompts, takes no gain away: the sign of what an
+    extrapolation leaves depends on the form of its regression. The first leaves the claim open, the second is said.
     """
     if main.estimate is None or main.ci is None:
         return Decision("cannot_check", f"The gain has no interval: {main.note or 'no error is known'}.")
     pair = _pair(claim)
     low, high = main.ci
+    if main.extrapolated and main.control != _PUBLISHED and (high < 0 or low > 0):
+        return Decision("not_separable", f"{pair}: {span(main)}, but only by extrapolation: {_why(main)}.")
     if high < 0:
         return Decision("contradicted", f"{pair}: {span(main)}: the baseline is the better one.")
     if low <= 0:
@@ -90,29 +95,47 @@ def decide_gain(claim: Claim, main: Estimate, others: Sequence[Estimate]) -> Dec
     if gate is not None:
         text = f"{pair}: {span(main)}, but {gate.note}: none of it counts."
         return Decision("vanishes_under", text, GATED)
-    for other in others:
-        if other.ci is not None and other.ci[0] <= 0 and other.drop_ci is not None and other.drop_ci[0] > 0:
-            text = f"{pair}: {span(main)}, but under {label(other.control)} {span(other)}: the gain vanishes."
-            text += _disagreement(other, others)
-            return Decision("vanishes_under", text, other.control)
-    for other in others:
-        if other.ci is not None and other.ci[0] <= 0 and not other.subset:
-            text = (
-                f"{pair}: {span(main)}, and under {label(other.control)} {span(other)}: the data cannot tell the gain "
-                "from what that control holds fixed."
+    lost = [e for e in others if e.ci is not None and e.ci[0] <= 0 and e.drop_ci is not None and e.drop_ci[0] > 0]
+    for other in lost:
+        if other.decides:
+            under = f"under {label(other.control)} {span(other)}"
+            turned = other.ci is not None and other.ci[1] < 0
+            text = f"{pair}: {span(main)}" + (
+                f"; it reverses: {under}." if turned else f", but {under}: the gain vanishes."
             )
-            return Decision("not_separable", text)
+            return Decision("vanishes_under", text + _disagreement(other, others), other.control)
+    for other in others:
+        absent = other.estimate is None and other.extrapolated
+        if not other.subset and (absent or (other.ci is not None and other.ci[0] <= 0)):
+            how = " " if absent else ", by extrapolation only "
+            why = f"{how}({_why(other)})" if other.extrapolated else ""
+            text = (
+                f"{pair}: {span(main)}, and under {label(other.control)} {span(other)}{why}: the data cannot tell the "
+                "gain from what that control holds fixed."
+            )
+            return Decision("not_separable", text + (_disagreement(other, others) if other.extrapolated else ""))
     if claim.gain is not None and claim.gain > high + _ROUNDING:
         text = f"{pair}: {span(main)}: better, but by less than the claimed {points(claim.gain)}."
         return Decision("contradicted", text)
-    held = [label(e.control) for e in others if e.ci is not None and e.ci[0] > 0]
+    held = [
+        label(e.control) + (" (by extrapolation)" if e.extrapolated else "")
+        for e in others
+        if e.ci is not None and e.ci[0] > 0
+    ]
     text = f"{pair}: {span(main)}; it holds" + (f" under {_listed(held)}." if held else ".")
+    for few in lost:
+        text += f" With {label(few.control)} it is {span(few)}: {few.n} prompts, too few to decide."
     return Decision("certified", text)
+
+
+def _why(estimate: Estimate) -> str:
+    """Return why an estimate is an extrapolation: the first thing that its note says after the word."""
+    return estimate.note.removeprefix("EXTRAPOLATION: ").split("; ")[0]
 
 
 def _disagreement(named: Estimate, others: Sequence[Estimate]) -> str:
     """Name the benchmark's own length control where it leaves a gain that ours, or a subset, does not."""
-    published = next((e for e in others if e.control == "length_controlled_published"), None)
+    published = next((e for e in others if e.control == _PUBLISHED), None)
     if published is None or published is named or published.ci is None or published.ci[0] <= 0:
         return ""
     return f" The benchmark's own length control leaves {span(published)}."
@@ -141,6 +164,9 @@ def decide_comparable(
         moved = other.drop_ci[0] > 0 or other.drop_ci[1] < 0
         if not held.equivalent and moved and abs(other.estimate) > margin:
             text = f"{text}, but under {label(other.control)} {span(other)}: no longer within the margin."
+            if not other.decides:
+                few = f"only by extrapolation: {_why(other)}" if other.extrapolated else f"{other.n} prompts are few"
+                return Decision("not_separable", f"{text[:-1]}, {few}."), test
             return Decision("vanishes_under", text, other.control), test
     return Decision("certified", f"{text}: equivalent within the margin."), test
 

@@ -90,11 +90,13 @@ def _table(found: Comparison, head: str, rows: Sequence[Difference]) -> None:
     for row in rows:
         digits = 2 if found.unit == "rating" or row.name == "kappa" else 1
         sign = "" if row.name in ("agreement", "kappa") else "+"
+        beyond = row.note.startswith("EXTRAPOLATION")
         if row.estimate is None:
-            value = "not measured"
+            value = "undefined" if beyond else "not measured"
         else:
             value = f"{row.estimate:{sign}.{digits}f}"
             value += "" if row.ci is None else f" [{row.ci[0]:{sign}.{digits}f}, {row.ci[1]:{sign}.{digits}f}]"
         p = "" if row.adjusted_p is None else "<0.001" if row.adjusted_p < 0.001 else f"{row.adjusted_p:.3f}"
-        table.add_row(Text(label_of(row)), value, str(row.n) if row.n else "", *([p] if tested else []))
+        label = label_of(row) + (" (extrapolation)" if beyond else "")
+        table.add_row(Text(label), value, str(row.n) if row.n else "", *([p] if tested else []))
     console_for().print(table)

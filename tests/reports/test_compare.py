@@ -71,6 +71,27 @@ def test_a_real_lead_that_length_explains_is_called_so(alpaca: Comparison) -> No
     assert alpaca.counts.a + alpaca.counts.tied + alpaca.counts.b == alpaca.n == 805
 
 
+def test_a_real_lead_is_not_taken_away_by_extrapolation(shared_data: Path) -> None:
+    """Alike in style on 5% of prompts: the form of the regression decides its sign, so it decides no outcome.
+
+    Raw counts leave -1.0, densities +10.8, log counts -8.6; AlpacaEval's own length control leaves +6.0 on its board.
+    """
+    folder = shared_data / "alpaca_eval"
+    a, b = "FuseChat-Llama-3.2-1B-Instruct", "gpt-3.5-turbo-1106"
+    battles = read(folder / "results" / a, folder / "results" / b)
+    settings = Settings(calibration=folder / "df_gamed.csv", replicates=60)
+    found = compare_submissions(battles, a, b, settings, scores=(), flagged={})
+    style = row(found, "style_controlled_paired")
+    assert style.estimate == pytest.approx(-8.64, abs=0.05)
+    assert style.note.startswith("EXTRAPOLATION")
+    assert found.outcome == "not_separable"
+    assert "by extrapolation only" in found.sentence
+    assert found.parts[0].points == pytest.approx(-8.64, abs=0.05)
+    assert found.parts[0].note.startswith("EXTRAPOLATION")
+    assert render_comparison(found).count('<span class="chip warn">extrapolation</span>') >= 5
+    assert all((r.adjusted_p or 1.0) < 1e-4 for r in found.slices)  # 5 to 8 standard errors each, with 60 replicates
+
+
 def test_categories_add_up_to_the_whole_and_are_corrected(alpaca: Comparison) -> None:
     """Their mean, weighted by prompts, is the raw difference; p-values are Holm's by another library."""
     whole = sum((r.estimate or 0.0) * r.n for r in alpaca.slices) / sum(r.n for r in alpaca.slices)
