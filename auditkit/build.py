@@ -169,6 +169,7 @@ def _built(target: Path, pipeline: Pipeline, asking: Asking, release: Release | 
         wanted=-(-room // s.per_cluster),
         per_cluster=s.per_cluster,
         seed=s.seed,
+        questions=None if s.translations else pool.questions,
     )
     choice = replace(choice, chosen=choice.chosen[:room])
     names = named(asking, done, choice)

@@ -19,7 +19,7 @@ from auditkit.bench.embedding import check_embedding, embed, fit, load_vectors
 from auditkit.bench.engines import Engine, Job, Task
 from auditkit.bench.overlap import index_of, keep, save_index
 from auditkit.bench.parts import read_part, total_counts, write_part
-from auditkit.bench.reading import expanded, parts_of, raws_of, read_file
+from auditkit.bench.reading import expanded, parts_of, problems_of, raws_of, read_file
 from auditkit.bench.settings import BuildSettings
 from auditkit.bench.signatures import sign
 from auditkit.bench.work import Stage, Work, digest
@@ -47,6 +47,8 @@ class Pipeline:
         engine: Where parts are made.
         progress: Told how far it is.
         earlier: Name and turns of every prompt of earlier versions: none of them is drawn again.
+        counts: What each stage counted.
+        problems: Why files of folders were passed over, by their numbers, once they are read.
     """
 
     work: Work
@@ -56,6 +58,7 @@ class Pipeline:
     progress: Progress = no_progress
     earlier: Sequence[tuple[str, tuple[str, ...]]] = ()
     counts: dict[str, Counter[str]] = field(default_factory=dict)
+    problems: dict[int, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise if something that the settings name does not exist.
@@ -95,12 +98,14 @@ class Pipeline:
         """The parts of each file as it was read."""
         stage = self.work.begin("00-read", {"turns": self.settings.turns, "licence": self.settings.licence})
         args = {"turns": self.settings.turns, "licence": self.settings.licence}
+        named = {Path(path) for path in self.paths}
         jobs = [
-            Job((path,), stage.folder / f"f{k:03d}-{sha256[:12]}.json", {**args, "file": k})
+            Job((path,), stage.folder / f"f{k:03d}-{sha256[:12]}.json", {**args, "file": k, "alone": path in named})
             for k, (path, sha256) in enumerate(self.files)
         ]
         _clear(stage.folder, {job.output.stem for job in jobs})
         done = self.mapped(stage, read_file, jobs)
+        self.problems = problems_of(done, [path for path, _ in self.files], named)
         return stage, [parts_of(path) for path in done]
 
     def _beside(self, stage: Stage, parts: Sequence[Path]) -> list[Path]:

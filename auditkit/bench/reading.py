@@ -1,7 +1,8 @@
 """Read a pool of prompts of any size: JSON Lines, JSON, CSV and Parquet, one record in memory at a time.
 
-A record that cannot be used is kept with the reason, so that every line of the input is accounted for. Only a file of
-which nothing can be used is an error.
+A record that cannot be used is kept with the reason, so that every line of the input is accounted for. A file of which
+nothing can be used is an error if it was named by itself; of a folder it is passed over, with the reason: whatever writes
+many files writes empty ones too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,17 @@ from auditkit.formats import _io
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PART_BYTES", "PART_ROWS", "SUFFIXES", "expanded", "parts_of", "raws_of", "read_file", "schema"]
+__all__ = [
+    "PART_BYTES",
+    "PART_ROWS",
+    "SUFFIXES",
+    "expanded",
+    "parts_of",
+    "problems_of",
+    "raws_of",
+    "read_file",
+    "schema",
+]
 
 SUFFIXES: Final = (".jsonl", ".json", ".csv", ".parquet")
 _WHOLE: Final = ("question.jsonl", "prompts.jsonl")
@@ -178,12 +189,21 @@ def _parquet(path: Path, turns: Turns) -> Iterator[tuple[str, Raw]]:
         raise InputError(f"not readable as Parquet: {error}", path=path) from error
 
 
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.is_file() and not path.stat().st_size
+    except OSError:
+        return False  # what is wrong with it is told when it is opened
+
+
 def raws_of(path: Path, turns: Turns) -> Iterator[tuple[str, Raw]]:
-    """Yield ``(place, prompt)`` of every record of a file.
+    """Yield ``(place, prompt)`` of every record of a file; none of an empty one, which `expanded` refuses by name.
 
     Raises:
         InputError: The file cannot be read at all.
     """
+    if _is_empty(path):
+        return iter(())
     match path.suffix.lower():
         case ".csv":
             return _csv(path, turns)
@@ -232,39 +252,77 @@ def read_file(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> 
     Args:
         inputs: The file.
         output: The file beside the parts that says that they are complete.
-        args: ``file``: its number, from 0; ``turns``; ``licence``: of prompts that name none.
+        args: ``file``: its number, from 0; ``turns``; ``licence``: of prompts that name none; ``alone``: was it named by
+            itself?
 
     Raises:
-        InputError: Not one record of the file can be used.
+        InputError: Not one record of a file that was named by itself can be used.
     """
     (path,) = inputs
     writer = _Writer(output.parent / output.stem)
-    first, usable = "", 0
-    for number, (where, raw) in enumerate(raws_of(path, args["turns"])):
-        first = first or (f"{where}: {raw.reason}" if raw.reason else "")
-        usable += not raw.reason
-        writer.add(
-            {
-                "row": (int(args["file"]) << 40) | number,
-                "id": raw.id,
-                "turns": [turn[:_KEPT] for turn in raw.turns],
-                "category": raw.category,
-                "language": raw.language,
-                "source": raw.source or path.stem,
-                "licence": raw.licence or args["licence"],
-                "flagged": raw.flagged,
-                "place": f"{path.name}: {where}",
-                "reason": raw.reason,
-            }
-        )
-    if not usable:
+    first, usable, problem = "", 0, ""
+    try:
+        for number, (where, raw) in enumerate(raws_of(path, args["turns"])):
+            first = first or (f"{where}: {raw.reason}" if raw.reason else "")
+            usable += not raw.reason
+            writer.add(
+                {
+                    "row": (int(args["file"]) << 40) | number,
+                    "id": raw.id,
+                    "turns": [turn[:_KEPT] for turn in raw.turns],
+                    "category": raw.category,
+                    "language": raw.language,
+                    "source": raw.source or path.stem,
+                    "licence": raw.licence or args["licence"],
+                    "flagged": raw.flagged,
+                    "place": f"{path.name}: {where}",
+                    "reason": raw.reason,
+                }
+            )
+    except InputError as error:
+        if args.get("alone", True):
+            raise
+        # Nothing says how much of a damaged file was sound before the fault.
+        problem, usable = f"{error.record}: {error.problem}" if error.record else error.problem, 0
+        writer = _Writer(output.parent / output.stem)
+    if not usable and not problem:
+        problem = "the file is empty" if _is_empty(path) else f"no prompt in this file{f' ({first})' if first else ''}"
+        if args.get("alone", True):
+            raise _no_prompt(path, problem)
+    if writer.rows or not writer.number:
+        writer.flush()
+    write_whole(output, json.dumps({"parts": writer.number, "usable": usable, "problem": problem}).encode())
+
+
+def _no_prompt(path: Path, problem: str) -> InputError:
+    return InputError(
+        problem, path=path, mend="expected prompt, instruction, turns, or a conversation in each record"
+    )  # fmt: skip
+
+
+def problems_of(done: Sequence[Path], files: Sequence[Path], named: Collection[Path]) -> dict[int, str]:
+    """Return why files were passed over, by their numbers.
+
+    Args:
+        done: What `read_file` wrote last of each file.
+        files: The files.
+        named: Those that were named by themselves.
+
+    Raises:
+        InputError: One of those was passed over when a folder was given, or no file holds a prompt.
+    """
+    told = [json.loads(path.read_bytes()) for path in done]
+    problems = {k: str(one["problem"]) for k, one in enumerate(told) if one["problem"]}
+    for k, problem in problems.items():
+        if files[k] in named:
+            raise _no_prompt(files[k], problem)
+    if len(problems) == len(files):
+        k, problem = next(iter(problems.items()))
         raise InputError(
-            f"no prompt in this file{f' ({first})' if first else ''}",
-            path=path,
-            mend="expected prompt, instruction, turns, or a conversation in each record",
+            f"no prompt in any of {len(files)} files; the first: {printable(files[k].name, 80)}: {problem}",
+            path=files[k].parent,
         )
-    writer.flush()
-    write_whole(output, json.dumps({"parts": writer.number}).encode())
+    return problems
 
 
 def parts_of(done: Path) -> list[Path]:

@@ -9,15 +9,18 @@ language and category, in proportion to the prompts that qualify.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
-__all__ = ["OUTLIER", "Choice", "choose", "cluster_means", "qualifying", "shares"]
+__all__ = ["OUTLIER", "TAKEN", "Choice", "choose", "cluster_means", "qualifying", "shares"]
 
 OUTLIER: Final = -1
 """The cluster of prompts that are in none: they are never drawn."""
+
+TAKEN: Final = -2
+"""The number of a question that is spoken for: none of its prompts is drawn."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -59,12 +62,15 @@ class Choice:
         clusters: Clusters drawn.
         full: Those of them that gave as many prompts as asked.
         strata: ``(language, category)`` to clusters that qualify and clusters drawn.
+        aside: Places of the prompts that qualify and were set aside before the draw, for another language of the same
+            question.
     """
 
     chosen: Integers
     clusters: int
     full: int
     strata: dict[tuple[str, str], tuple[int, int]]
+    aside: Integers = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 def shares(sizes: Sequence[int], wanted: int) -> list[int]:
@@ -88,6 +94,7 @@ def choose(
     wanted: int,
     per_cluster: int,
     seed: int,
+    questions: Integers | None = None,
 ) -> Choice:
     """Draw `per_cluster` prompts from each of `wanted` clusters.
 
@@ -101,8 +108,14 @@ def choose(
         wanted: Clusters.
         per_cluster: Prompts of each.
         seed: Of the draw.
+        questions: Number of the question of each prompt, of which one is drawn at most; -1: its own; `TAKEN`: none is drawn.
     """
     rng = np.random.default_rng(seed)
+    aside = np.zeros(0, dtype=np.int64)
+    if questions is not None:
+        aside = _aside(good, clusters, questions, per_cluster, seed)
+        good = good.copy()
+        good[aside] = False
     members: dict[int, list[int]] = {}
     for i in np.flatnonzero(good & (clusters >= 0)).tolist():
         members.setdefault(int(clusters[i]), []).append(i)
@@ -125,7 +138,35 @@ def choose(
     for c in sorted(drawn):
         chosen += _spread([members[c][k] for k in rng.permutation(len(members[c])).tolist()], strata, per_cluster)
     full = sum(len(members[c]) >= per_cluster for c in drawn)
-    return Choice(np.array(chosen, dtype=np.int64), len(drawn), full, found)
+    return Choice(np.array(chosen, dtype=np.int64), len(drawn), full, found, aside)
+
+
+def _aside(good: Mask, clusters: Integers, questions: Integers, per_cluster: int, seed: int) -> Integers:
+    """Return the prompts that make room for another one of their question.
+
+    A question goes where it helps a cluster to the prompts that are asked of it: the clusters that lack fewest first,
+    from the questions that could go to fewest others. Where it helps none, chance decides.
+    """
+    fits = np.flatnonzero(good & (clusters >= 0))
+    size = np.bincount(clusters[fits][questions[fits] == -1], minlength=int(clusters.max(initial=-1)) + 1)
+    several: dict[int, list[int]] = {}
+    there: dict[int, list[int]] = {}
+    # A stream of its own: where nothing is to be set aside, the draw is what it would be without questions.
+    for i in np.random.default_rng([seed, 1]).permutation(fits[questions[fits] >= 0]).tolist():
+        several.setdefault(int(questions[i]), []).append(i)
+        there.setdefault(int(clusters[i]), []).append(i)
+    stays: dict[int, int] = {}
+    for c in sorted(there, key=lambda c: (max(per_cluster - size[c], 0), len(there[c]), c)):
+        lacks = per_cluster - int(size[c])
+        free: dict[int, int] = {}
+        for i in there[c]:
+            if int(questions[i]) not in stays:
+                free.setdefault(int(questions[i]), i)
+        if 0 < lacks <= len(free):
+            for question in sorted(free, key=lambda q: len(several[q]))[:lacks]:
+                stays[question] = free[question]
+    out = [i for question, own in several.items() for i in own if i != stays.get(question, own[0])]
+    return np.array(sorted(out + fits[questions[fits] == TAKEN].tolist()), dtype=np.int64)
 
 
 def _most(names: Any) -> tuple[str, str]:

@@ -59,6 +59,7 @@ class BuildSettings:
         prompt_score, cluster_score: Thresholds of the last pass; None: 6 and 6 after two passes by models, 6 and 5
             after one, 5 and 3 for the rules.
         clusters, per_cluster: Shape of the benchmark.
+        translations: Draw a question in more than one language.
         since: Folder of the version that this one follows; "": none.
         judgments: Recordings of judgments on that version.
         anchors: Prompts of that version that stay; None: a fifth of the benchmark, at least 30, at most half.
@@ -98,6 +99,7 @@ class BuildSettings:
     cluster_score: float | None = None
     clusters: int = 250
     per_cluster: int = 2
+    translations: bool = False
     since: str = ""
     judgments: tuple[str, ...] = ()
     anchors: int | None = None

@@ -31,7 +31,8 @@ from auditkit.bench.record import (
     Refresh,
 )
 from auditkit.bench.redact import KINDS
-from auditkit.bench.select import Choice, cluster_means
+from auditkit.bench.select import TAKEN, Choice, cluster_means
+from auditkit.bench.translations import translation_groups
 from auditkit.formats._io import prompt_key
 from auditkit.judging.prices import estimate
 
@@ -40,21 +41,28 @@ __all__ = ["OUTCOMES", "Pool", "datasheet", "outcomes", "page_of", "prompts_of"]
 #: What becomes of a prompt that is kept, by number.
 OUTCOMES: Final = (
     "drawn", "not_drawn", "below_prompt_score", "below_cluster_score", "in_no_cluster", "annotation_unread",
-    "stopped_in_first_pass",
+    "stopped_in_first_pass", "translation",
 )  # fmt: skip
-_DRAWN, _NOT_DRAWN, _PROMPT, _CLUSTER, _NOWHERE, _UNREAD, _FIRST = range(len(OUTCOMES))
+_DRAWN, _NOT_DRAWN, _PROMPT, _CLUSTER, _NOWHERE, _UNREAD, _FIRST, _TRANSLATION = range(len(OUTCOMES))
+_NAMED: Final = 5
 _COLUMNS: Final = ("row", "id", "turns", "category", "language", "source", "licence", "place", "copies", "redactions")
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What is known of every prompt that is kept, its text aside."""
+    """What is known of every prompt that is kept, its text aside.
+
+    Attributes:
+        questions: The question that each puts in another language than others do, as `auditkit.bench.select.choose` takes
+            it: `TAKEN` where one of them is in an earlier version or in a benchmark named.
+    """
 
     rows: Any
     languages: list[str]
     categories: list[str]
     sources: list[str]
     licences: list[str]
+    questions: Any
 
     @property
     def strata(self) -> list[tuple[str, str]]:
@@ -75,7 +83,35 @@ class Pool:
             categories,
             columns["source"],
             columns["licence"],
+            _questions(pipeline, np.array(columns["row"], dtype=np.int64)),
         )
+
+
+def _questions(pipeline: Pipeline, kept: Any) -> Any:
+    """Return the questions that are there in several languages, for the rows that are kept."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = [
+        table.filter(pc.equal(table.column("reason"), ""))
+        for table in (
+            read_part(part, ("row", "id", "language", "chars", "reason")) for part in pipeline.ingested[1]
+        )
+    ]  # fmt: skip
+    table = pa.concat_tables(found) if found else None
+    if table is None or not table.num_rows:
+        return np.full(len(kept), -1, dtype=np.int64)
+    rows = table.column("row").to_numpy()
+    sizes = np.maximum(table.column("chars").to_numpy(), 1).astype(np.float64)
+    groups = translation_groups(rows >> 40, table.column("id").to_pylist(), table.column("language").to_pylist(), sizes)
+    out = [read_part(part.with_suffix(".dropped"), ("row", "reason")) for part in pipeline.kept[1]]
+    known = [
+        row for part in out for row, reason in zip(*(part.column(name).to_pylist() for name in ("row", "reason")), strict=True)
+        if reason.startswith(("earlier_", "contaminated_"))
+    ]  # fmt: skip
+    taken = groups[np.searchsorted(rows, np.array(known, dtype=np.int64))]
+    groups[np.isin(groups, taken[taken >= 0])] = TAKEN
+    return groups[np.searchsorted(rows, kept)]
 
 
 def outcomes(done: Annotated, labels: Any, choice: Choice) -> Any:
@@ -88,6 +124,7 @@ def outcomes(done: Annotated, labels: Any, choice: Choice) -> Any:
     found[~done.good & (labels < 0)] = _NOWHERE
     found[~done.last] = _FIRST
     found[done.unread] = _UNREAD
+    found[choice.aside] = _TRANSLATION
     found[choice.chosen] = _DRAWN
     return found
 
@@ -161,6 +198,9 @@ def _funnel(pipeline: Pipeline, done: Annotated, became: Any, drawn: int) -> tup
     wanted = ("below_prompt_score", "below_cluster_score", "in_no_cluster", "annotation_unread")
     good = int(done.good.sum())
     rows.append(FunnelRow("qualify", good, _reasons({name: counted[name] for name in wanted})))
+    if counted["translation"]:
+        good -= counted["translation"]
+        rows.append(FunnelRow("in one language each", good, _reasons({"translation": counted["translation"]})))
     rows.append(FunnelRow("drawn", drawn, _reasons({"not_drawn": good - drawn})))
     return tuple(rows)
 
@@ -169,9 +209,9 @@ def _tally(values: Sequence[str], none: str) -> tuple[Reason, ...]:
     return _reasons(Counter(value or none for value in values), ())
 
 
-def _notes(pipeline: Pipeline, done: Annotated, drawn: int, choice: Choice) -> tuple[str, ...]:
+def _notes(pipeline: Pipeline, pool: Pool, done: Annotated, drawn: int, choice: Choice) -> tuple[str, ...]:
     s = pipeline.settings
-    notes = []
+    notes = [*_passed_over(pipeline), *_languages(pool, choice)]
     if not any(one.model for one in done.passes):
         notes.append(
             "Criteria were scored by offline rules that look at the surface of a prompt, not by a language model. "
@@ -195,6 +235,37 @@ def _notes(pipeline: Pipeline, done: Annotated, drawn: int, choice: Choice) -> t
     if not s.toxicity:
         notes.append("Toxicity was not measured, beyond the flags in the records themselves (--toxicity).")
     return tuple(notes)
+
+
+def _languages(pool: Pool, choice: Choice) -> list[str]:
+    """Say how many prompts are the same questions in several languages."""
+    if len(choice.aside):
+        told = (
+            f"{len(choice.aside):,} prompts that qualify are another prompt, or one that must not be drawn, in another "
+            "language: their ids are the same, in files that are translations of each other. A question is drawn in one "
+            "language at most (--translations: in all)."
+        )
+        return [told]
+    groups = pool.questions[choice.chosen]
+    _, sharing = np.unique(groups[groups >= 0], return_counts=True)
+    if not (sharing > 1).any():
+        return []
+    told = (
+        f"{int(sharing[sharing > 1].sum()):,} of the {len(groups):,} drawn prompts put {int((sharing > 1).sum()):,} "
+        "questions in several languages. They are not independent: intervals that count them as different prompts are too "
+        "narrow."
+    )
+    return [told]
+
+
+def _passed_over(pipeline: Pipeline) -> list[str]:
+    """Name the files of folders that nothing could be read from."""
+    out = [(pipeline.files[k][0].name, problem) for k, problem in sorted(pipeline.problems.items())]
+    if not out:
+        return []
+    named = "; ".join(f"{name} ({problem})" for name, problem in out[:_NAMED])
+    more = f"; and {len(out) - _NAMED:,} more" if len(out) > _NAMED else ""
+    return [f"{len(out):,} of {len(pipeline.files):,} files hold no prompt and were passed over: {named}{more}."]
 
 
 def _embedded(pipeline: Pipeline) -> str:
@@ -242,9 +313,13 @@ def datasheet(
     told["recorded"] = [Path(path).name for path in s.recorded]
     told |= {"prompt_score": s.thresholds[0], "cluster_score": s.thresholds[1]}
     rows = [total_counts(parts)["rows"] for parts in pipeline.read[1]]
+    problems = pipeline.problems
     return Datasheet(
         s.name, s.version, version("judge-auditkit"), len(chosen), s.size, digest_of(chosen), told,
-        tuple({"file": p.name, "sha256": h, "rows": n} for (p, h), n in zip(pipeline.files, rows, strict=True)),
+        tuple(
+            {"file": p.name, "sha256": h, "rows": n, "problem": problems.get(k, "")}
+            for k, ((p, h), n) in enumerate(zip(pipeline.files, rows, strict=True))
+        ),
         tuple({"file": p.name, "sha256": pipeline.work.fingerprint(p)} for p in against),
         _funnel(pipeline, done, became, len(choice.chosen)), done.passes, done.agreement,
         tuple(LanguageRow(x, n, good[x], took[x]) for x, n in sorted(kept.items(), key=lambda x: (-x[1], x[0]))),
@@ -265,7 +340,7 @@ def datasheet(
         len(means), labels.method, labels.outliers, int((labels.labels < 0).sum()), s.embedding,
         _reasons({f"{test}": pipeline.counts["05-keep"][f"contaminated_{test}"] for test in TESTS}), _reasons(redactions),
         _tally([one.licence for one in chosen], "not stated"), _tally([one.source for one in chosen], "not stated"),
-        (*_notes(pipeline, done, len(chosen), choice), *notes), refresh,
+        (*_notes(pipeline, pool, done, len(chosen), choice), *notes), refresh,
     )  # fmt: skip
 
 
