@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from auditkit import formats
 from auditkit.errors import InputError, NoData
 from auditkit.scores import Scores, of_recording
-from auditkit.stats.linking import Drift, Link, anchor_drift, link_scores
+from auditkit.stats.linking import FEWEST_ANCHORS, FEWEST_FOR_SLOPE, Drift, Link, anchor_drift, link_scores
 
 if TYPE_CHECKING:
     from auditkit.records import Battles
@@ -26,20 +26,20 @@ __all__ = ["LinkedModel", "MovedAnchor", "VersionLink", "linked_versions"]
 Array = NDArray[np.float64]
 Pairs = NDArray[np.int64]
 
-_FEW_MODELS: Final = 5
-
 
 @dataclass(frozen=True)
 class LinkedModel:
     """A model of the later version: its score there, and on the earlier version's scale with the interval over prompts.
 
-    `earlier` is its score on the earlier version itself; None: not judged on it.
+    `own` is how far (0..1) it was moved from the line to where its own outcomes on the anchors put it. `earlier` is its
+    score on the earlier version itself; None: not judged on it.
     """
 
     model: str
     score: float
     linked: float
     linked_ci: tuple[float, float]
+    own: float
     earlier: float | None
 
 
@@ -65,7 +65,8 @@ class VersionLink:
         route: ``models``: by models judged on both; ``anchors``: by the prompts in both.
         method: ``mean``: the scales are shifted; ``mean_sigma``: stretched, too.
         shift, shift_se, shift_ci: How much harder (above 0) the later version is, in the unit, for the models that link.
-        slope, slope_ci, intercept: ``earlier scale = intercept + slope * later score``.
+        slope, slope_ci, intercept: Of the line ``earlier scale = intercept + slope * later score``, from which models that
+            were judged on the later version alone are moved as far as `LinkedModel.own` says.
         misfit: Root mean square by which the line misses models judged on both; None: fewer than two.
         models: Of the later version, best first.
         shared: Models judged on both.
@@ -150,6 +151,7 @@ def linked_versions(
         (
             LinkedModel(
                 model, y.rows[m].score, float(link.linked[m]), (float(link.linked_ci[m, 0]), float(link.linked_ci[m, 1])),
+                float(link.own[m]),
                 next((x.rows[i].score for i, j in both if j == m), None),
             )
             for m, model in enumerate(y.models)
@@ -222,17 +224,23 @@ def _without(
 
 
 def _notes(old: Battles, new: Battles, link: Link, anchors: int) -> tuple[str, ...]:
-    notes = ["intervals are over prompts; the models are given: others may shift by more or less"]
+    notes = ["intervals are over prompts; the shift is that of the models that link: others may shift by more or less"]
     for what, one, two in (
         ("baselines", set(old.benchmark.baselines), set(new.benchmark.baselines)),
         ("judges", set(old.games["judge"]), set(new.games["judge"])),
     ):
         if one != two:
             notes.append(f"the {what} differ: the link takes their difference for one of difficulty")
-    if min(link.first_models, link.second_models) < _FEW_MODELS:
+    few = min(link.first_models, link.second_models)
+    if few < FEWEST_FOR_SLOPE:
         notes.append(
-            f"{min(link.first_models, link.second_models)} models link: the scales are shifted, whether they are also "
-            "stretched is not known"
+            f"{few} models link: the line shifts the scale and does not stretch it, which takes {FEWEST_FOR_SLOPE}"
+        )
+    alone = len(link.linked) - link.second_models if link.route == "models" else 0
+    if alone and anchors < FEWEST_ANCHORS:
+        notes.append(
+            f"{anchors} anchors: {alone} models that were judged on the later version alone are linked as those that were "
+            "judged on both are"
         )
     if not anchors:
         notes.append("no prompt is in both recordings: models alone link them")

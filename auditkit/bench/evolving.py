@@ -65,10 +65,11 @@ class _Task:
 def sources_of(release: Release, decision: Decision, worth: Worth, wanted: int) -> list[int]:
     """Return the prompts that are worth evolving, the best first: by best minus worst, then by discrimination.
 
-    Only prompts that were fit to stay, on which at least two models were judged and differ.
+    Only prompts that were fit to stay and separate models, on which at least two models were judged and differ.
     """
     gap, slope = worth.gap, np.nan_to_num(worth.shrunk.shrunk, nan=-np.inf)
-    fit = [k for k in range(len(release.prompts)) if decision.fit[k] and np.isfinite(gap[k]) and gap[k] > 0.0]
+    usable = decision.fit & ~worth.uninformative & np.isfinite(gap) & (gap > 0.0)
+    fit = np.flatnonzero(usable).tolist()
     return sorted(fit, key=lambda k: (-gap[k], -slope[k], release.prompts[k].uid))[:wanted]
 
 

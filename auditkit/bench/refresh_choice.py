@@ -1,12 +1,16 @@
 """Which prompts of the version before stay as anchors, and why the others are retired.
 
-A prompt is not fit to stay if it leaked, if a prompt of the new pool says the same in other words, if it has been in too
-many versions, or if past judgments say that it does not separate models. Of those that are fit, the anchors are drawn
-in the proportions of language and category, from as many clusters as possible, those first that separate models best.
+The anchors are a random sample of the whole version, spread over its languages, categories and clusters: the link takes
+them for a miniature of it (Kolen and Brennan, Test Equating, Scaling, and Linking, 3rd ed. 2014, section 1.4.1). What
+past judgments say of a prompt has no part in that: the same outcomes are the first version's side of the link, and
+anchors that were chosen by them have luck in them, which the link would carry into every score. A prompt that leaked,
+that the new pool says in other words, or that has been in too many versions is no anchor. What past judgments say is
+why others are retired, and which are evolved.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +23,6 @@ from auditkit.bench.compare import compare
 from auditkit.bench.parts import read_part
 from auditkit.bench.record import StratumRow
 from auditkit.bench.refresh import Release, Retired, is_inside
-from auditkit.bench.select import shares
 from auditkit.errors import UsageError, printable
 from auditkit.stats.informative import (
     FEWEST_TO_DISCRIMINATE,
@@ -159,8 +162,8 @@ class Decision:
 
     Attributes:
         anchors: Numbers of those that stay, ascending.
-        fit: Those that might have stayed.
-        retired: The others.
+        fit: (n,) Those that might have stayed: outcomes have no part in it.
+        retired: All but the anchors.
         strata: For the datasheet.
     """
 
@@ -181,16 +184,16 @@ def decide(
     max_age: int,
     seed: int,
 ) -> Decision:
-    """Choose the anchors and say why every other prompt is retired; the first reason that holds counts.
+    """Draw the anchors and say why every other prompt is retired; the first reason that holds counts.
 
     Args:
         release: The version before.
-        worth: What past judgments say of its prompts.
+        worth: What past judgments say of its prompts; the anchors do not depend on it.
         leaks, doubles: Prompts that leaked, and that the new pool holds in other words, with where.
         version: The new version.
         wanted: Anchors; fewer are drawn where fewer are fit.
         max_age: Versions that a prompt may be in; 0: any number.
-        seed: Of the draw among equals.
+        seed: Of the draw.
     """
     versions = release.versions
     reasons: list[tuple[str, str]] = []
@@ -203,23 +206,28 @@ def decide(
             reasons.append(("duplicate_of_new", doubles[k]))
         elif max_age and age >= max_age:
             reasons.append(("too_old", f"in {age} versions, since {born}; {max_age} are allowed"))
-        elif worth.uninformative[k]:
-            reasons.append(("uninformative", _why(worth, k)))
         else:
             reasons.append(("", ""))
     fit = np.array([not reason for reason, _ in reasons], dtype=bool)
-    anchors, strata = _drawn(release, worth, fit, wanted, seed)
+    anchors, strata = _drawn(release, fit, wanted, seed)
     inside = set(anchors)
-    retired = tuple(
-        Retired(
-            prompt.uid, prompt.turns, prompt.category, prompt.language, prompt.cluster, prompt.first_version, version,
-            reason or "rotated", detail or "made room for new prompts", int(worth.shrunk.models[k]),
-            _finite(worth.shrunk.shrunk[k]), _finite(worth.gap[k]),
-        )
-        for k, (prompt, (reason, detail)) in enumerate(zip(release.prompts, reasons, strict=True))
-        if k not in inside
-    )  # fmt: skip
-    return Decision(anchors, fit, retired, strata)
+    retired = []
+    for k, (prompt, (reason, detail)) in enumerate(zip(release.prompts, reasons, strict=True)):
+        if k in inside:
+            continue
+        if not reason:
+            reason, detail = (
+                ("uninformative", _why(worth, k))
+                if worth.uninformative[k]
+                else ("rotated", "made room for new prompts")
+            )
+        retired.append(
+            Retired(
+                prompt.uid, prompt.turns, prompt.category, prompt.language, prompt.cluster, prompt.first_version, version,
+                reason, detail, int(worth.shrunk.models[k]), _finite(worth.shrunk.shrunk[k]), _finite(worth.gap[k]),
+            )
+        )  # fmt: skip
+    return Decision(anchors, fit, tuple(retired), strata)
 
 
 def _why(worth: Worth, k: int) -> str:
@@ -234,28 +242,39 @@ def _finite(value: Any) -> float | None:
 
 
 def _drawn(
-    release: Release, worth: Worth, fit: NDArray[np.bool_], wanted: int, seed: int
+    release: Release, fit: NDArray[np.bool_], wanted: int, seed: int
 ) -> tuple[tuple[int, ...], tuple[StratumRow, ...]]:
-    """Draw the anchors: strata in proportion, then one prompt of each cluster before a second of any."""
+    """Draw the anchors: every prompt has the same chance, and strata and clusters their share up to rounding.
+
+    A systematic sample (Cochran, Sampling Techniques, 3rd ed. 1977, chapter 8) of the whole version, sorted by stratum
+    and cluster in random orders. In the place of a prompt that is not fit comes the nearest fit one of its cluster and
+    stratum, else of its stratum, else of any.
+    """
+    n = len(fit)
+    wanted = min(wanted, int(fit.sum()))
     rng = np.random.default_rng(seed)
-    tie = rng.permutation(len(fit))
-    # A prompt that was not measured is worth what prompts are worth on average.
-    value = np.where(np.isfinite(worth.shrunk.shrunk), worth.shrunk.shrunk, np.nan_to_num(worth.shrunk.mean))
-    groups: dict[tuple[str, str], list[int]] = {}
-    for k, prompt in enumerate(release.prompts):
-        groups.setdefault((prompt.language, prompt.category), []).append(k)
-    names = sorted(groups)
-    counts = shares([int(fit[groups[name]].sum()) for name in names], wanted)
-    anchors: list[int] = []
-    rows = []
-    for name, count in zip(names, counts, strict=True):
-        ranked = sorted((k for k in groups[name] if fit[k]), key=lambda k: (-value[k], tie[k]))
-        seen: dict[str, int] = {}
-        order = []
-        for k in ranked:
-            cluster = release.prompts[k].cluster
-            seen[cluster] = seen.get(cluster, 0) + 1
-            order.append((seen[cluster], -value[k], tie[k], k))
-        anchors += [k for *_, k in sorted(order)[:count]]
-        rows.append(StratumRow(*name, len(groups[name]), len(ranked), count))
-    return tuple(sorted(anchors)), tuple(rows)
+    names = [(prompt.language, prompt.category) for prompt in release.prompts]
+    strata, stratum = np.unique(np.array([json.dumps(name) for name in names]), return_inverse=True)
+    clusters, cluster = np.unique(np.array([prompt.cluster for prompt in release.prompts]), return_inverse=True)
+    order = np.lexsort(
+        (rng.permutation(n), rng.permutation(len(clusters))[cluster], rng.permutation(len(strata))[stratum])
+    )
+    places = np.floor((rng.random() + np.arange(wanted)) * n / max(wanted, 1)).astype(np.int64)
+    drawn = fit[order[places]]
+    free = fit[order]
+    free[places] = False
+    taken = order[places[drawn]].tolist()
+    for place in places[~drawn].tolist():
+        k, left = order[place], np.flatnonzero(free)
+        others = order[left]
+        far = np.lexsort((np.abs(left - place), cluster[others] != cluster[k], stratum[others] != stratum[k]))
+        taken.append(int(others[far[0]]))
+        free[left[far[0]]] = False
+    inside = np.zeros(n, dtype=bool)
+    inside[taken] = True
+    rows = tuple(
+        StratumRow(*name, int(own.sum()), int((own & fit).sum()), int((own & inside).sum()))
+        for name in sorted(set(names))
+        for own in [np.array([one == name for one in names])]
+    )
+    return tuple(np.flatnonzero(inside).tolist()), rows

@@ -80,11 +80,11 @@ class Refreshed:
         worth = (
             f"discrimination {shrunk.shrunk[k]:.2f} by the judgments of {n} models, shrunk"
             if np.isfinite(shrunk.shrunk[k])
-            else f"its worth is not measured ({n} models judged)"
+            else f"not measured ({n} models judged)"
         )
         return (
-            f"anchor: in version {self.release.version}, first in {prompt.first_version}; {worth}; drawn by language, "
-            f"category and cluster with seed {self.seed}"
+            f"anchor: in version {self.release.version}, first in {prompt.first_version}; drawn at random by language, "
+            f"category and cluster with seed {self.seed}, whatever its worth: {worth}"
         )
 
     def record(self, chosen: Sequence[Chosen], version: str) -> Refresh:
@@ -127,7 +127,7 @@ class Refreshed:
         if not self.past.outcomes.shape[1]:
             notes.append(
                 f"What prompts of version {self.release.version} are worth is not measured: no judgments were given "
-                "(--judgments). Anchors were drawn by language, category and cluster alone."
+                "(--judgments). None was retired for that."
             )
         elif not (self.worth.shrunk.models >= FEWEST_TO_DISCRIMINATE).any():
             notes.append(

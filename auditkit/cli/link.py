@@ -93,6 +93,14 @@ def _show(console: Console, link: VersionLink) -> None:
     if link.method == "mean_sigma":
         low, high = link.slope_ci
         _say(console, f"slope of the line: {link.slope:.2f} [{low:.2f}, {high:.2f}]")
+    own = [one.own for one in link.models if one.own > 0.0]
+    if own:
+        least, most = f"{min(own):.0%}", f"{max(own):.0%}"
+        _say(
+            console,
+            "models judged on the later version alone are moved from the line by "
+            f"{least if least == most else f'{least} to {most}'} of the way to their own outcomes on the anchors",
+        )
     if link.misfit is not None:
         _say(console, f"models judged on both are off the line by {link.misfit:.1f} {unit} (root mean square)")
     if link.moved is None:

@@ -2,8 +2,9 @@
 
 The design is that of test equating with common items (Kolen and Brennan, Test Equating, Scaling, and Linking, 3rd ed.
 2014): some prompts, the anchors, are in both versions. Where models were judged on both versions they link the scales
-by themselves (single group); where none were, the anchors do (chained linking). Outcomes are prompts by models, NaN
-for none; the unit of resampling is the prompt, and an anchor is drawn together in both versions.
+by themselves (single group); where none were, the anchors do (chained linking), which must be a random sample of the
+first version: no choice that looked at outcomes. Outcomes are prompts by models, NaN for none; the unit of resampling is
+the prompt, and an anchor is drawn together in both versions.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from auditkit.stats.bootstrap import prompt_weights
 from auditkit.stats.intervals import percentile_interval
 from auditkit.stats.multiplicity import holm
 
-__all__ = ["FEWEST_ANCHORS", "Drift", "Link", "anchor_drift", "expected_link_se", "link_scores"]
+__all__ = ["FEWEST_ANCHORS", "FEWEST_FOR_SLOPE", "Drift", "Link", "anchor_drift", "expected_link_se", "link_scores"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Pairs = NDArray[np.int64]
 
-#: A ratio of standard deviations over fewer models is noise: the scales are then only shifted.
-FEWEST_FOR_SLOPE: Final = 5
+#: With fewer models the error of a slope costs more than the stretch that it mends: through the anchors it is noise, and
+#: over a few models on both versions it is theirs alone, which no interval over prompts shows.
+FEWEST_FOR_SLOPE: Final = 15
 #: With fewer models on both versions the anchors link better than they do.
 _FEWEST_SHARED: Final = 3
 #: Fewer anchors neither link nor show which of them moved.
@@ -48,6 +50,7 @@ class Link:
         slope, slope_ci: Of the line; 1 for "mean".
         intercept: Of the line.
         linked, linked_ci: (M2,) and (M2, 2): the second version's models on the first version's scale.
+        own: (M2,) 0..1: how far each of them is moved from the line to where its own outcomes on the anchors put it.
         misfit: Root mean square of first minus linked over models judged on both; None: fewer than two.
         first_models, second_models: Models that link, of each version; the same number for the route "models".
         n_first, n_second, n_anchors: Prompts.
@@ -63,6 +66,7 @@ class Link:
     intercept: float
     linked: Array
     linked_ci: Array
+    own: Array
     misfit: float | None
     first_models: int
     second_models: int
@@ -110,11 +114,19 @@ def link_scores(
     anchors: each version's models say how the anchors stand to the whole of their version. Where the same models with
     the same outcomes are on both versions, both routes are the same line.
 
+    A line is the same for all models, but what is harder is not as much harder for each of them. With "auto", a model
+    of the second version alone is moved from the line to its own mean on the anchors by ``1 - B``,
+    ``B = (m - 2)/m * v/(v + t^2)``: v is the bootstrap variance of that distance, t^2 the variance of models about the
+    line that is not noise, m the models that show it less the parameters of the line. So up to three models are linked
+    by their own outcomes on the anchors, and many by the line if models do not differ in how hard the version is for
+    them. The interval has the variance ``v (1 - B) + 2 B^2 distance^2 / (m - 2)`` of it.
+
     Args:
         first, second: (n1, M1) and (n2, M2) outcomes.
-        anchors: (k, 2) rows of the prompts that are in both.
+        anchors: (k, 2) rows of the prompts that are in both; a random sample of the first version's.
         shared: (s, 2) columns of the models that are in both.
-        method: "auto": "mean_sigma" from five models (of each version) on.
+        method: "auto": as above, "mean_sigma" where at least 15 models (of each version) link and the slope's interval
+            excludes 1. "mean", "mean_sigma": the line alone.
         level: Of the intervals.
         replicates: Bootstrap draws of the prompts: of those of one version only, and of the anchors.
         seed: Of the draws.
@@ -123,6 +135,7 @@ def link_scores(
         NoData: No model and fewer than `FEWEST_ANCHORS` prompts are in both, or a model has no outcome.
 
     Source: Kolen and Brennan (2014), sections 4.1 (mean and linear methods), 4.5 (chained linear); 2.2 (single group).
+    Morris, JASA 78 (1983) 47, section 5 (B, and the variance, for unequal v; t^2 by moments).
     """
     x, y = (np.asarray(a, dtype=np.float64) for a in (first, second))
     rows, columns = (np.asarray(a, dtype=np.int64).reshape(-1, 2) for a in (anchors, shared))
@@ -143,38 +156,93 @@ def link_scores(
     s1, s2 = _means(x, own), _means(y, other)
     if not (np.isfinite(s1[0]).all() and np.isfinite(s2[0]).all()):
         raise NoData("a model has no outcome on a version")
-    stretch = method == "mean_sigma" or (method == "auto" and min(models) >= FEWEST_FOR_SLOPE)
     if route == "models":
-        a1, a2 = s1[:, columns[:, 0]], s2[:, columns[:, 1]]
-        slope = _ratio(a1, a2) if stretch else np.ones(len(a1))
-        shifts = (a1 - a2).mean(axis=1)
-        intercept = a1.mean(axis=1) - slope * a2.mean(axis=1)
+        b1, b2 = s1[:, columns[:, 0]], s2[:, columns[:, 1]]
+        up, down = _ratio(b1, b2), np.ones(len(b1))
+        shifts = (b1 - b2).mean(axis=1)
     else:
-        a1, a2 = _means(x[rows[:, 0]], own[:, rows[:, 0]]), _means(y[rows[:, 1]], other[:, rows[:, 1]])
-        if not (np.isfinite(a1[0]).all() and np.isfinite(a2[0]).all()):
+        b1, b2 = _means(x[rows[:, 0]], own[:, rows[:, 0]]), _means(y[rows[:, 1]], other[:, rows[:, 1]])
+        if not (np.isfinite(b1[0]).all() and np.isfinite(b2[0]).all()):
             raise NoData("a model has no outcome on the anchors")
-        up, down = (_ratio(s1, a1), _ratio(a2, s2)) if stretch else (np.ones(len(a1)),) * 2
-        shifts = (s1 - a1).mean(axis=1) - (s2 - a2).mean(axis=1)
-        slope = up * down
-        intercept = s1.mean(axis=1) + up * (a2.mean(axis=1) - down * s2.mean(axis=1) - a1.mean(axis=1))
-    linked = intercept[:, None] + slope[:, None] * s2
+        up, down = _ratio(s1, b1), _ratio(b2, s2)
+        shifts = (s1 - b1).mean(axis=1) - (s2 - b2).mean(axis=1)
+    slope = up * down
+    low, high = percentile_interval(slope[1:], level)
+    stretch = method == "mean_sigma" or (
+        method == "auto" and min(models) >= FEWEST_FOR_SLOPE and not low <= 1.0 <= high
+    )  # fmt: skip
+    if not stretch:
+        up = down = slope = np.ones(len(slope))
+    if route == "models":
+        intercept = b1.mean(axis=1) - slope * b2.mean(axis=1)
+    else:
+        intercept = s1.mean(axis=1) + up * (b2.mean(axis=1) - down * s2.mean(axis=1) - b1.mean(axis=1))
+    line = intercept[:, None] + slope[:, None] * s2
+    linked, weight = line, np.zeros(y.shape[1])
+    if method == "auto":
+        # A model on both versions has its own score there: the line is for the others, and to be judged by it.
+        alone = np.setdiff1d(np.arange(y.shape[1]), columns[:, 1] if route == "models" else [])
+        far = np.full((len(line), len(alone)), np.nan)
+        if len(rows) >= FEWEST_ANCHORS:
+            there = _means(x[rows[:, 0]], own[:, rows[:, 0]])
+            known = np.isfinite(there[0])
+            here = _means(y[rows[:, 1]][:, alone], other[:, rows[:, 1]])
+            whole, part = (a[:, known].mean(axis=1)[:, None] for a in (s1, there))
+            far = whole + up[:, None] * (here - part) - line[:, alone]
+        off = far if route == "anchors" else b1 - line[:, columns[:, 1]]
+        weight[alone], more = _own_weight(far, off, 2 if stretch else 1)
+        moved = np.where(np.isfinite(far), far, 0.0) * weight[alone]
+        moved[1:] += np.sqrt(more) * rng.standard_normal((replicates, len(alone)))
+        linked = line.copy()
+        linked[:, alone] += moved
     draws = shifts[1:][np.isfinite(shifts[1:])]
     misfit = None
     if len(columns) >= 2:
-        off = s1[0, columns[:, 0]] - linked[0, columns[:, 1]]
-        misfit = float(np.sqrt((off**2).mean()))
+        misfit = float(np.sqrt(((s1[0, columns[:, 0]] - linked[0, columns[:, 1]]) ** 2).mean()))
     return Link(
         route, "mean_sigma" if stretch else "mean", float(shifts[0]), float(draws.std(ddof=1)),
         percentile_interval(draws, level), float(slope[0]), percentile_interval(slope[1:], level), float(intercept[0]),
-        linked[0], np.array([percentile_interval(linked[1:, m], level) for m in range(y.shape[1])]), misfit,
+        linked[0], np.array([percentile_interval(linked[1:, m], level) for m in range(y.shape[1])]), weight, misfit,
         *models, len(x), len(y), len(rows), level, replicates, seed,
     )  # fmt: skip
 
 
+def _own_weight(far: Array, off: Array, fitted: int) -> tuple[Array, Array]:
+    """Return how far models are moved from the line, and the variance that is then to be added to the draws.
+
+    Args:
+        far: (1 + replicates, m) from the line to where a model's own outcomes on the anchors put it; NaN: none there.
+        off: (1 + replicates, models that link) how far these are off the line.
+        fitted: Parameters of the line.
+    """
+    free = off.shape[1] - fitted
+    between = max(float((off[0] ** 2).sum() - _variance(off[1:]).sum()) / free, 0.0) if free > 0 else 0.0
+    known = np.isfinite(far[0])
+    distance = np.where(known, far[0], 0.0)
+    noise = _variance(far[1:])
+    total = noise + between
+    back = max(free - 2, 0) / max(free, 1) * np.where(total > 0.0, noise / np.where(total > 0.0, total, 1.0), 1.0)
+    weight = np.where(known, 1.0 - back, 0.0)
+    more = weight * (1.0 - weight) * noise
+    if free > 2:
+        more = more + 2.0 * back**2 * distance**2 / (free - 2)
+    return weight, np.asarray(np.where(known, more, between))
+
+
 def _ratio(over: Array, under: Array) -> Array:
     """Return the ratio of standard deviations over models, replicate by replicate; 1 where there is no spread."""
+    if min(over.shape[1], under.shape[1]) < 2:
+        return np.ones(len(over))
     a, b = over.std(axis=1, ddof=1), under.std(axis=1, ddof=1)
     return np.asarray(np.where((a > _SPREAD) & (b > _SPREAD), a / np.where(b > _SPREAD, b, 1.0), 1.0))
+
+
+def _variance(draws: Array) -> Array:
+    """Return the variance of each column, of the draws that have a figure; 0 where there are none."""
+    found = np.isfinite(draws)
+    n = np.maximum(found.sum(axis=0), 1)
+    mean = np.where(found, draws, 0.0).sum(axis=0) / n
+    return np.asarray((np.where(found, draws - mean, 0.0) ** 2).sum(axis=0) / n)
 
 
 @dataclass(frozen=True)
