@@ -80,6 +80,8 @@ def _prose(text: str) -> str:
 
 def _script(prose: str) -> tuple[str, int]:
     """Return the script of a text, "" for Latin, and how much of it there is in letters."""
+    if prose.isascii():
+        return "", sum(map(len, _WORD.findall(prose)))
     found = Counter(str(match.lastgroup) for match in _SCRIPTS.finditer(prose))
     for name in ("Kana", "Han", "Hangul"):
         found[name] *= _SIGN

@@ -295,9 +295,8 @@ def read_file(inputs: Sequence[Path], output: Path, args: Mapping[str, Any]) -> 
 
 
 def _no_prompt(path: Path, problem: str) -> InputError:
-    return InputError(
-        problem, path=path, mend="expected prompt, instruction, turns, or a conversation in each record"
-    )  # fmt: skip
+    mend = "expected prompt, instruction, turns, or a conversation in each record"
+    return InputError(problem, path=path, mend="save it as UTF-8" if "not_utf8" in problem else mend)
 
 
 def problems_of(done: Sequence[Path], files: Sequence[Path], named: Collection[Path]) -> dict[int, str]:
@@ -319,7 +318,7 @@ def problems_of(done: Sequence[Path], files: Sequence[Path], named: Collection[P
     if len(problems) == len(files):
         k, problem = next(iter(problems.items()))
         raise InputError(
-            f"no prompt in any of {len(files)} files; the first: {printable(files[k].name, 80)}: {problem}",
+            f"of {len(files)} files none holds a prompt; the first, {printable(files[k].name, 80)}: {problem}",
             path=files[k].parent,
         )
     return problems

@@ -91,7 +91,9 @@ def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:
     folder.mkdir()
     for i in range(3):
         (folder / f"part-{i}.jsonl").write_bytes(b"")
-    with pytest.raises(InputError, match=r"no prompt in any of 3 files; the first: part-0\.jsonl: the file is empty"):
+    with pytest.raises(
+        InputError, match=r"of 3 files none holds a prompt; the first, part-0\.jsonl: the file is empty"
+    ):
         build(folder, out=tmp_path / "out", settings=EASY)
 
 
