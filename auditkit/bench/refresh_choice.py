@@ -37,6 +37,8 @@ __all__ = ["Decision", "Past", "Worth", "decide", "duplicated", "leaked", "worth
 Array = NDArray[np.float64]
 #: Outcomes that differ by at most this share of their whole range do not tell models apart.
 _SILENT: Final = 0.01
+#: Samples of which the anchors are the one that is spread best; more of them gain little.
+_SAMPLES: Final = 20
 _DROPPED: Final = ("row", "reason", "of", "against", "place", "value")
 
 
@@ -247,8 +249,9 @@ def _drawn(
     """Draw the anchors: every prompt has the same chance, and strata and clusters their share up to rounding.
 
     A systematic sample (Cochran, Sampling Techniques, 3rd ed. 1977, chapter 8) of the whole version, sorted by stratum
-    and cluster in random orders. In the place of a prompt that is not fit comes the nearest fit one of its cluster and
-    stratum, else of its stratum, else of any.
+    and cluster in random orders; clusters lie across strata, so that it is the best balanced over clusters of several
+    such samples. In the place of a prompt that is not fit comes the nearest fit one of its cluster and stratum, else of
+    its stratum, else of any.
     """
     n = len(fit)
     wanted = min(wanted, int(fit.sum()))
@@ -256,10 +259,17 @@ def _drawn(
     names = [(prompt.language, prompt.category) for prompt in release.prompts]
     strata, stratum = np.unique(np.array([json.dumps(name) for name in names]), return_inverse=True)
     clusters, cluster = np.unique(np.array([prompt.cluster for prompt in release.prompts]), return_inverse=True)
-    order = np.lexsort(
-        (rng.permutation(n), rng.permutation(len(clusters))[cluster], rng.permutation(len(strata))[stratum])
-    )
-    places = np.floor((rng.random() + np.arange(wanted)) * n / max(wanted, 1)).astype(np.int64)
+    sizes = np.bincount(cluster, minlength=len(clusters))
+    order, places, least = np.arange(n), np.zeros(0, dtype=np.int64), np.inf
+    for _ in range(_SAMPLES):
+        mixed = np.lexsort(
+            (rng.permutation(n), rng.permutation(len(clusters))[cluster], rng.permutation(len(strata))[stratum])
+        )
+        at = np.floor((rng.random() + np.arange(wanted)) * n / max(wanted, 1)).astype(np.int64)
+        counts = np.bincount(cluster[mixed[at]], minlength=len(clusters))
+        uneven = float(((counts - sizes * wanted / n) ** 2).sum())
+        if uneven < least - 1e-9:
+            order, places, least = mixed, at, uneven
     drawn = fit[order[places]]
     free = fit[order]
     free[places] = False

@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 import auditkit
 from auditkit.bench.evolve import evolve_question, nonce_of, parse_evolved, problem_of
+from auditkit.bench.evolving import sources_of
 from auditkit.bench.refresh import next_version, read_release
 from auditkit.bench.refresh_choice import Past, decide, worth_of
 from auditkit.bench.settings import Annotator, BuildSettings
@@ -133,13 +134,16 @@ def test_a_version_follows_another(first: BuildResult, second: BuildResult) -> N
 
 
 def test_prompts_that_separate_nobody_are_retired(first: BuildResult, second: BuildResult) -> None:
-    """The planted three are out for that reason; the others say how many models they were judged by."""
+    """Of the planted three those that are no anchors are out for that reason; all say how many models judged them."""
     ids = [line["id"] for line in _lines(first.folder / "prompts.jsonl")]
+    anchors = {line["id"] for line in _lines(second.folder / "prompts.jsonl") if line["kind"] == "anchor"}
     retired = {line["id"]: line for line in _lines(second.folder / "retired.jsonl")}
-    for one in ids[-3:]:
+    silent = [one for one in ids[-3:] if one not in anchors]
+    assert silent
+    for one in silent:
         assert (retired[one]["reason"], retired[one]["models"]) == ("uninformative", 7)
         assert "no two of 7 models differ" in retired[one]["detail"]
-    assert retired[ids[-1]]["best_minus_worst"] == 0.0
+        assert retired[one]["best_minus_worst"] == 0.0
     assert all(line["discrimination"] is not None for line in retired.values())
 
 
@@ -304,18 +308,20 @@ def test_next_versions() -> None:
     ]
 
 
-def test_informative_anchors_first(first: BuildResult) -> None:
-    """Among equals those that separate models best stay, from as many clusters as there are."""
+def test_anchors_are_spread_and_only_informative_prompts_are_evolved(first: BuildResult) -> None:
+    """Anchors come from as many clusters as there are, whatever their worth; what separates nobody is not evolved."""
     release = read_release(first.folder)
     rng = np.random.default_rng(4)
     strong = np.zeros(24, dtype=bool)
     strong[::2] = True
     ability = np.linspace(-1, 1, 12)
-    x = 50 + np.where(strong, 30.0, 4.0)[:, None] * ability + rng.normal(0, 3.0, (24, 12))
-    found = decide(release, worth_of(Past(x)), {}, {}, version="2", wanted=12, max_age=0, seed=0)
-    assert int(strong[list(found.anchors)].sum()) >= 9  # 6 by chance
+    x = 50 + np.where(strong, 30.0, 0.0)[:, None] * ability + np.where(strong, rng.normal(0, 3.0, 24), 0.0)[:, None]
+    worth = worth_of(Past(x))
+    found = decide(release, worth, {}, {}, version="2", wanted=12, max_age=0, seed=0)
     assert len({release.prompts[k].cluster for k in found.anchors}) >= 10
     assert [sum(row.anchors for row in found.strata), len(found.retired)] == [12, 12]
+    assert not strong[list(found.anchors)].all()
+    assert sorted(sources_of(release, found, worth, 24)) == np.flatnonzero(strong).tolist()
 
 
 # --- evolution ------------------------------------------------------------------------------------------------------
