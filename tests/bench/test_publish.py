@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from auditkit.bench import publish
+from auditkit.bench import parts
 from auditkit.bench.publish import check_folder
 from auditkit.bench.settings import BuildSettings
 from auditkit.build import build
@@ -23,7 +23,7 @@ def test_a_build_that_was_killed_at_any_file_of_its_benchmark_goes_on(
     expected = {path.name: path.read_bytes() for path in whole.iterdir()}
     for path in whole.iterdir():
         path.unlink()
-    real, left = publish.write_whole, [0]
+    real, left = parts.write_whole, [0]
 
     def dying(path: Path, data: bytes) -> None:
         if left[0] == 0:
@@ -32,12 +32,12 @@ def test_a_build_that_was_killed_at_any_file_of_its_benchmark_goes_on(
         left[0] -= 1
         real(path, data)
 
-    monkeypatch.setattr(publish, "write_whole", dying)
+    monkeypatch.setattr("auditkit.bench.publish.write_whole", dying)
     for files in range(5):
         left[0] = files
         with pytest.raises(KeyboardInterrupt):
             build(pool[0], out=tmp_path / "out", settings=SMALL)
-    monkeypatch.setattr(publish, "write_whole", real)
+    monkeypatch.setattr("auditkit.bench.publish.write_whole", real)
     build(pool[0], out=tmp_path / "out", settings=SMALL)
     assert {name: (whole / name).read_bytes() for name in expected} == expected
 
