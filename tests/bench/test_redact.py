@@ -80,7 +80,7 @@ KINDS: dict[str, Draw] = {
     "github classic": _after("ghp_", ALNUM, 36),
     "github long": _after("ghs_", ALNUM, 76),
     "npm": _after("npm_", ALNUM, 36),
-    "npmrc": lambda rng: f"//registry.npmjs.org/:_authToken={uuid.UUID(bytes=rng.bytes(16), version=4)}",
+    "npmrc": lambda rng: f"//packages.example.org/:_authToken={uuid.UUID(bytes=rng.bytes(16), version=4)}",
     "groq": _after("gsk_", ALNUM, 52),
     "slack": lambda rng: f"xoxb-{_some(rng, string.digits, 12)}-{_some(rng, string.digits, 13)}-{_some(rng, ALNUM, 24)}",
     "stripe": _after("sk_live_", ALNUM, 99),
@@ -93,7 +93,7 @@ KINDS: dict[str, Draw] = {
     "iban": _iban,
 }  # fmt: skip
 NAMES = (
-    "//registry.npmjs.org/:_authToken=",
+    "//packages.example.org/:_authToken=",
     "aws_secret_access_key",
     '"SecretAccessKey"',
     "const clientSecret",
