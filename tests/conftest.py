@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,6 +21,13 @@ from auditkit.records import (
 
 settings.register_profile("auditkit", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("auditkit")
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of every later collection of garbage what lives as long as the run: thousands of tests and their modules."""
+    gc.collect()
+    gc.freeze()
+
 
 ROOT = Path(__file__).resolve().parents[1]
 
