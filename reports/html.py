@@ -31,7 +31,7 @@ from auditkit.reports.submission_view import submission_view
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["environment", "page_policy", "page_text", "render", "report_fragment", "submission_fragment"]
+__all__ = ["environment", "page", "render", "report_fragment", "submission_fragment"]
 
 #: How many of each are shown; the rest is counted and stands in report.json.
 _MOST_NOTES: Final = 60
@@ -64,9 +64,27 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def page_policy(css: str, js: str) -> str:
-    """Return the Content-Security-Policy of a page: our own style sheet and script, by hash, and nothing else."""
-    return f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(js)}; base-uri 'none'; form-action 'none'"
+def page(
+    template: str, *, css: Sequence[str] = ("report.css",), js: Sequence[str] = ("sort.js", "report.js"), **values: object
+) -> str:  # fmt: skip
+    """Return a page: our own style sheets and scripts inline, allowed by hash in its Content-Security-Policy, nothing else.
+
+    Args:
+        template: Its template.
+        css: Style sheets, in their order.
+        js: Scripts, in their order.
+        values: What the template shows.
+    """
+    style, script = ("".join(map(page_text, names)) for names in (css, js))
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    )
+    return environment().get_template(template).render(
+        policy=policy,
+        css=Markup(style),  # noqa: S704  our own files, hashed above
+        js=Markup(script),  # noqa: S704  our own files, hashed above
+        **values,
+    )  # fmt: skip
 
 
 def _shared_attacks(report: Report) -> AttacksView | None:
@@ -91,17 +109,14 @@ def render(report: Report, *, only: int | None = None, links: Sequence[tuple[str
         only: Index of the one submission to show, as a page of a site; None: all, under their leaderboard.
         links: Other pages of the site, ``(href, words)``; the hrefs are ours.
     """
-    css, js = page_text("report.css"), page_text("report.js")
     judges = judge_views(report.judge)
     attacks = _shared_attacks(report)
     explained, idents = explained_views(report)
     shown = [i for i in range(len(report.submissions)) if only in (None, i)]
     leaderboard = leaderboard_view(report) if only is None else None
-    return environment().get_template("report.html.j2").render(
+    return page(
+        "report.html.j2",
         report=report,
-        policy=page_policy(css, js),
-        css=Markup(css),  # noqa: S704  our own file, hashed above
-        js=Markup(js),  # noqa: S704  our own file, hashed above
         simulated=report.benchmark.simulated or report.judge.simulated,
         leaderboard=leaderboard,
         concerns=concern_views(report) if leaderboard is not None else (),

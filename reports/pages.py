@@ -6,9 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from markupsafe import Markup
-
-from auditkit.reports.html import environment, page_policy, page_text
+from auditkit.reports import html
 from auditkit.reports.report import Report
 
 __all__ = ["BOARD", "JUDGE", "LINKS", "METHOD", "SiteMap", "page", "pair_key"]
@@ -63,11 +61,5 @@ class SiteMap:
 
 
 def page(template: str, **values: object) -> str:
-    """Return a page of the site: our style sheets and script inline, allowed by hash, and nothing else."""
-    css, js = page_text("report.css") + page_text("board.css"), page_text("site.js")
-    return environment().get_template(template).render(
-        policy=page_policy(css, js),
-        css=Markup(css),  # noqa: S704  our own files, hashed above
-        js=Markup(js),  # noqa: S704  our own file, hashed above
-        **values,
-    )  # fmt: skip
+    """Return a page of the site."""
+    return html.page(template, css=("report.css", "board.css"), js=("sort.js", "site.js"), **values)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,9 +9,9 @@ from typing import Final
 from markupsafe import Markup
 
 from auditkit.reports import charts, wording
-from auditkit.reports.cells import cell
 from auditkit.reports.charts import Axis
-from auditkit.reports.html import environment, page_policy, page_text
+from auditkit.reports.html import page
+from auditkit.reports.leaderboard import rows_csv
 from auditkit.reports.quality_report import BoardQuality, PromptQuality, PromptWorth, Quality
 from auditkit.stats.quality import Estimate
 
@@ -142,14 +140,11 @@ def render_quality(found: Quality, *, version: str, command: str = "") -> str:
         version: Of auditkit.
         command: The command that makes it again.
     """
-    css, js = page_text("report.css"), page_text("report.js")
-    return environment().get_template("quality.html.j2").render(
+    return page(
+        "quality.html.j2",
         found=found,
         version=version,
         command=command,
-        policy=page_policy(css, js),
-        css=Markup(css),  # noqa: S704  our own file, hashed by page_policy
-        js=Markup(js),  # noqa: S704  our own file, hashed by page_policy
         views=[_view(board, f"q{i}") for i, board in enumerate(found.boards)],
         columns=[
             (key, _described(key, board)[0])
@@ -160,13 +155,12 @@ def render_quality(found: Quality, *, version: str, command: str = "") -> str:
 
 def prompts_csv(boards: Sequence[BoardQuality]) -> str:
     """Return one row a board and prompt: what it is worth. Cells that a spreadsheet would run are neutralised."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ("board", "prompt_id", "discrimination", "calls", "per_call", "per_dollar", "separates_nobody", "in_smallest_subset")
-    )  # fmt: skip
-    for board in boards:
-        for p in board.prompts.prompts if board.prompts is not None else ():
-            row = (board.name, p.prompt_id, p.discrimination, p.calls, p.per_call, p.per_dollar, p.silent, p.chosen)
-            writer.writerow([cell(value) for value in row])
-    return out.getvalue()
+    return rows_csv([
+        {
+            "board": board.name, "prompt_id": p.prompt_id, "discrimination": p.discrimination, "calls": p.calls,
+            "per_call": p.per_call, "per_dollar": p.per_dollar, "separates_nobody": p.silent,
+            "in_smallest_subset": p.chosen,
+        }
+        for board in boards
+        for p in (board.prompts.prompts if board.prompts is not None else ())
+    ])  # fmt: skip

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from auditkit.reports import charts, wording
 from auditkit.reports.attack_view import AttacksView, attacks_view
-from auditkit.reports.html import environment, page_policy, page_text
+from auditkit.reports.html import environment, page
 from auditkit.reports.stress_report import Measure, StressedJudge, StressReport
 
 __all__ = ["render_stress", "stress_fragment"]
@@ -69,16 +69,13 @@ def _view(judge: StressedJudge, ident: str, letter: str) -> _View:
 
 def render_stress(report: StressReport) -> str:
     """Return the stress test as one self-contained HTML page; the same report gives the same bytes."""
-    css, js = page_text("report.css"), page_text("report.js")
     views = [
         _view(judge, f"j{i}", "AB"[i] if report.against is not None else "")
         for i, judge in enumerate(report.judges)
     ]  # fmt: skip
-    return environment().get_template("stress.html.j2").render(
+    return page(
+        "stress.html.j2",
         report=report,
-        policy=page_policy(css, js),
-        css=Markup(css),  # noqa: S704  our own file, hashed by page_policy
-        js=Markup(js),  # noqa: S704  our own file, hashed by page_policy
         views=views,
         simulated=any(judge.facts.simulated for judge in report.judges),
     )  # fmt: skip

@@ -1,29 +1,4 @@
-"use strict";
-// Everything on the page can be read without this script: it sorts tables, opens all folds at once and copies texts.
-for (const table of document.querySelectorAll("table[data-sortable]")) {
-  const heads = [...table.tHead.rows[0].cells];
-  for (const [column, head] of heads.entries()) {
-    if (!head.dataset.sort) continue;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") === "ascending" ||
-        (!head.hasAttribute("aria-sort") && head.dataset.sort === "down");
-      for (const other of heads) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
-      const compare = (a, b) => {
-        const [x, y] = [value(a), value(b)];
-        if (x === "" || y === "") return (x === "") - (y === "");
-        const order = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
-        return down ? -order : order;
-      };
-      for (const body of table.tBodies) body.append(...[...body.rows].sort(compare));
-    });
-  }
-}
+// Everything on the page can be read without this script: it opens all folds at once and copies texts.
 const folds = document.querySelector(".folds");
 if (folds) {
   folds.classList.add("ready");

@@ -117,8 +117,10 @@ def test_nothing_leaves_the_page_and_nothing_foreign_runs(example: Report) -> No
     policy = next(v for v in page.values("content") if "default-src" in v)
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    for tag, name in (("style", "report.css"), ("script", "report.js")):
-        own = files("auditkit.reports").joinpath("templates", name).read_text(encoding="utf-8")
+    for tag, names in (("style", ("report.css",)), ("script", ("sort.js", "report.js"))):
+        own = "".join(
+            files("auditkit.reports").joinpath("templates", name).read_text(encoding="utf-8") for name in names
+        )
         assert page.raw[tag] == own
         assert f"'sha256-{base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()}'" in policy
     assert not re.search(
