@@ -28,9 +28,9 @@ from auditkit.claims.paired import Pairs, pair, sides
 from auditkit.claims.verdicts import decide_gain
 from auditkit.controls.slices import slices_of
 from auditkit.errors import UsageError, printable
-from auditkit.judge_pairs import compare_judges, corrected
+from auditkit.judge_pairs import TIE, compare_judges, corrected, counts_of, furthest
 from auditkit.records import Battles, Interval, Part, Score, Settings
-from auditkit.reports.comparison import SCHEMA, Comparison, Counts, Difference, Outcome, PromptPair, excerpt
+from auditkit.reports.comparison import SCHEMA, Comparison, Difference, Outcome, PromptPair, excerpt
 from auditkit.stats.claims import difference_error
 from auditkit.stats.intervals import normal_interval
 from auditkit.stats.uplift import paired_uplift, two_sided_p
@@ -39,11 +39,9 @@ __all__ = ["compare", "compare_submissions"]
 
 Floats = NDArray[np.float64]
 
-#: Slices of each kind, and prompts of each side, that are shown.
+#: Slices of each kind that are shown.
 MOST_SLICES: Final = 16
-MOST_PROMPTS: Final = 6
 _NAMED: Final = 8
-_TIE: Final = 1e-9
 #: Controls of an audit whose paired counterpart is among the gains already.
 _PAIRED: Final = ("raw", "length_controlled", "length_matched", "style_controlled")
 _WORDS: Final = {"length_controlled": "length_controlled_paired", "style_controlled": "style_controlled_paired"}
@@ -179,11 +177,7 @@ def compare_submissions(
         design=pairs.design,
         n=pairs.n,
         left_out=pairs.left_out,
-        counts=Counts(
-            int((pairs.difference > _TIE).sum()),
-            int((np.abs(pairs.difference) <= _TIE).sum()),
-            int((pairs.difference < -_TIE).sum()),
-        ),
+        counts=counts_of(pairs.difference),
         headline=rows[0],
         rows=tuple(rows),
         parts=tuple(found.decomposition if ahead else map(_turned_part, found.decomposition)),
@@ -267,7 +261,7 @@ def _decided(found: Gains, lead: str, other: str, ahead: bool) -> tuple[Outcome,
 
 
 def _width(pairs: Pairs) -> float:
-    return max(float(np.abs(pairs.difference).max()), _TIE) if math.isinf(pairs.limit) else pairs.limit
+    return max(float(np.abs(pairs.difference).max()), TIE) if math.isinf(pairs.limit) else pairs.limit
 
 
 def _p(pairs: Pairs, settings: Settings) -> float | None:
@@ -302,11 +296,9 @@ def _slices(battles: Battles, pairs: Pairs, settings: Settings) -> tuple[tuple[D
 def _prompts(battles: Battles, pairs: Pairs, a: str, b: str) -> tuple[PromptPair, ...]:
     """Return the prompts with the largest differences, for A first and then for B."""
     texts = battles.prompts.drop_duplicates("prompt_id").set_index("prompt_id")
-    best = [i for i in np.argsort(-pairs.difference, kind="stable")[:MOST_PROMPTS] if pairs.difference[i] > _TIE]
-    worst = [i for i in np.argsort(pairs.difference, kind="stable")[:MOST_PROMPTS] if pairs.difference[i] < -_TIE]
     answers = [_answers(battles, name) for name in (a, b)]
     found = []
-    for i in [*best, *worst]:
+    for i in furthest(pairs.difference):
         key = pairs.prompts[i]
         text, category = (str(texts.at[key, c]) if key in texts.index else "" for c in ("text", "category"))
         own = [excerpt(known.get(key, "")) for known in answers]

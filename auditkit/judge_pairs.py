@@ -21,7 +21,7 @@ from auditkit.stats.agreement import agreement
 from auditkit.stats.multiplicity import holm
 from auditkit.stats.uplift import paired_uplift, two_sided_p
 
-__all__ = ["compare_judges", "corrected"]
+__all__ = ["TIE", "compare_judges", "corrected", "counts_of", "furthest"]
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ MOST_SLICES: Final = 16
 MOST_MODELS: Final = 40
 MOST_PROMPTS: Final = 6
 _NAMED: Final = 8
-_TIE: Final = 1e-9
+TIE: Final = 1e-9
 _KEY: Final = ["prompt_id", "model", "opponent", "order", "turn", "one", "two"]
 
 
@@ -112,7 +112,7 @@ def compare_judges(
         design="same_games",
         n=found.prompts,
         left_out=left_out,
-        counts=Counts(int((gap > _TIE).sum()), int((np.abs(gap) <= _TIE).sum()), int((gap < -_TIE).sum())),
+        counts=counts_of(gap),
         headline=headline,
         rows=(*rows, *corrected(tested)),
         slices=slices,
@@ -128,6 +128,18 @@ def corrected(rows: Sequence[Difference]) -> list[Difference]:
     """Return the rows with p-values adjusted by Holm over all that have one."""
     adjusted = iter(np.asarray(holm([r.p_value for r in rows if r.p_value is not None])).tolist())
     return [r if r.p_value is None else replace(r, adjusted_p=next(adjusted)) for r in rows]
+
+
+def counts_of(gap: Floats) -> Counts:
+    """Return on how many prompts A did better, as well, and worse than B, from A minus B by prompt (n,)."""
+    return Counts(int((gap > TIE).sum()), int((np.abs(gap) <= TIE).sum()), int((gap < -TIE).sum()))
+
+
+def furthest(gap: Floats) -> list[int]:
+    """Return the prompts with the largest differences, for A first and then for B, from A minus B by prompt (n,)."""
+    best = [i for i in np.argsort(-gap, kind="stable")[:MOST_PROMPTS] if gap[i] > TIE]
+    worst = [i for i in np.argsort(gap, kind="stable")[:MOST_PROMPTS] if gap[i] < -TIE]
+    return [int(i) for i in (*best, *worst)]
 
 
 def _shared(battles: Battles, a: str, b: str) -> tuple[pd.DataFrame, int]:
@@ -265,9 +277,7 @@ def _prompts(battles: Battles, shared: pd.DataFrame, apart: Floats, by_prompt: p
     first = shared.drop_duplicates("prompt_id").set_index("prompt_id")
     letters = dict(enumerate(pd.factorize(pd.concat([code, pd.Series([""], dtype="str")]))[1]))
     found = []
-    best = [i for i in np.argsort(-apart, kind="stable")[:MOST_PROMPTS] if apart[i] > _TIE]
-    worst = [i for i in np.argsort(apart, kind="stable")[:MOST_PROMPTS] if apart[i] < -_TIE]
-    for i in [*best, *worst]:
+    for i in furthest(apart):
         key = str(by_prompt.index[i])
         text, category = (str(texts.at[key, c]) if key in texts.index else "" for c in ("text", "category"))
         a, b = (100 * float(v) for v in by_prompt.iloc[i])

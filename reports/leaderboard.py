@@ -13,6 +13,8 @@ from auditkit.reports.cells import cell
 from auditkit.reports.report import Rank, Report, SubmissionReport, plain
 
 __all__ = [
+    "Row",
+    "ends_of",
     "flags_of",
     "headline",
     "leaderboard_csv",
@@ -20,10 +22,13 @@ __all__ = [
     "leaderboard_parquet",
     "leaderboard_rows",
     "ordered",
+    "places_of",
     "ranked_controls",
     "rows_csv",
     "score_of",
 ]
+
+Row = dict[str, str | int | float | None]
 
 #: Scores that are shown as they were judged, then those that hold something fixed; the first one found is taken.
 _AS_JUDGED: Final = ("raw", "arena_hard", "mt_bench", "wildbench_score", "wildbench_k_mixture_K=-1")
@@ -97,7 +102,19 @@ def flags_of(submission: SubmissionReport) -> tuple[tuple[Severity, tuple[str, .
     return tuple((severity, names) for severity, names in named if names)
 
 
-def leaderboard_rows(report: Report, *, by: str = "raw") -> list[dict[str, str | int | float | None]]:
+def ends_of(name: str, score: Score | None) -> Row:
+    """Return the columns of a score's interval."""
+    lo, hi = (None, None) if score is None or score.ci is None else score.ci
+    return {f"{name}_lo": lo, f"{name}_hi": hi}
+
+
+def places_of(name: str, rank: Rank | None) -> Row:
+    """Return the columns of a rank and its interval."""
+    whole, lo, hi = (None, None, None) if rank is None else (rank.rank, rank.lo, rank.hi)
+    return {f"{name}_rank": whole, f"{name}_rank_lo": lo, f"{name}_rank_hi": hi}
+
+
+def leaderboard_rows(report: Report, *, by: str = "raw") -> list[Row]:
     """Return one flat row a submission, best first: verdict, grade, and score, interval and rank of every control.
 
     Args:
@@ -107,7 +124,7 @@ def leaderboard_rows(report: Report, *, by: str = "raw") -> list[dict[str, str |
     controls = tuple(dict.fromkeys(s.control for sub in report.submissions for s in sub.scores))
     rows = []
     for _, submission in ordered(report, by):
-        row: dict[str, str | int | float | None] = {
+        row: Row = {
             "model": submission.model,
             "verdict": submission.verdict,
             "grade": submission.gameability.grade,
@@ -119,16 +136,10 @@ def leaderboard_rows(report: Report, *, by: str = "raw") -> list[dict[str, str |
         }
         for control in controls:
             score = score_of(submission, control)
-            lo, hi = (None, None) if score is None or score.ci is None else score.ci
-            rank: Rank | None = submission.ranks.get(control)
+            row |= {control: score.estimate if score else None, **ends_of(control, score)}
             row |= {
-                control: score.estimate if score else None,
-                f"{control}_lo": lo,
-                f"{control}_hi": hi,
                 f"{control}_overlap": score.overlap if score else None,
-                f"{control}_rank": rank.rank if rank else None,
-                f"{control}_rank_lo": rank.lo if rank else None,
-                f"{control}_rank_hi": rank.hi if rank else None,
+                **places_of(control, submission.ranks.get(control)),
             }
         rows.append(row)
     return rows

@@ -12,7 +12,16 @@ from auditkit.reports.compare_page import render_comparison
 from auditkit.reports.comparison import Comparison
 from auditkit.reports.html import render
 from auditkit.reports.judge_page import render_judge
-from auditkit.reports.leaderboard import headline, leaderboard_csv, leaderboard_json, leaderboard_parquet, rows_csv
+from auditkit.reports.leaderboard import (
+    Row,
+    ends_of,
+    headline,
+    leaderboard_csv,
+    leaderboard_json,
+    leaderboard_parquet,
+    places_of,
+    rows_csv,
+)
 from auditkit.reports.pages import BOARD, JUDGE, LINKS, METHOD, SiteMap, page, pair_key
 from auditkit.reports.report import Report, to_json
 from auditkit.reports.sliced import Slices
@@ -27,25 +36,21 @@ _SLICES: Final = "slices.csv"
 _REPORT: Final = "report.json"
 
 
-def slice_rows(slices: Slices) -> list[dict[str, str | int | float | None]]:
+def slice_rows(slices: Slices) -> list[Row]:
     """Return the board on every slice as flat rows, one a slice and submission; None: not measured there."""
-    rows: list[dict[str, str | int | float | None]] = []
+    rows: list[Row] = []
     for board in slices.boards:
         for row in board.rows:
-            line: dict[str, str | int | float | None] = {
+            line: Row = {
                 "kind": board.kind, "value": board.value, "prompts": board.prompts, "model": row.model,
             }  # fmt: skip
             for name, score, rank in (("raw", row.raw, row.raw_rank), ("controlled", row.held, row.held_rank)):
-                lo, hi = (None, None) if score is None or score.ci is None else score.ci
                 line |= {
                     f"{name}_control": score.control if score else None,
                     name: score.estimate if score else None,
-                    f"{name}_lo": lo,
-                    f"{name}_hi": hi,
+                    **ends_of(name, score),
                     f"{name}_n": score.n if score else None,
-                    f"{name}_rank": rank.rank if rank else None,
-                    f"{name}_rank_lo": rank.lo if rank else None,
-                    f"{name}_rank_hi": rank.hi if rank else None,
+                    **places_of(name, rank),
                 }
             rows.append(line)
     return rows

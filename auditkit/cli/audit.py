@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -53,16 +54,20 @@ def command(
       auditkit audit results/ --site out/site
     """
     from auditkit.audit import audit, exit_code
-    from auditkit.site import audit_site
 
     settings = options.settings_of(calibration, seed, replicates, level)
+    files: dict[str, bytes] = {}
     with showing(quiet) as progress:
-        job = audit if site is None else audit_site
-        found = job(
-            *paths, format=format_, settings=settings, policy=policy, keep_going=keep_going,
-            command=output.command_line(), progress=progress,
-        )  # fmt: skip
-    report, files = found if isinstance(found, tuple) else (found, {})
+        given: dict[str, Any] = {
+            "format": format_, "settings": settings, "policy": policy, "keep_going": keep_going,
+            "command": output.command_line(), "progress": progress,
+        }  # fmt: skip
+        if site is None:
+            report = audit(*paths, **given)
+        else:
+            from auditkit.site import audit_site
+
+            report, files = audit_site(*paths, **given)
     index = write_site(files, site) if site is not None else None
     output.deliver(report, out=out, as_json=as_json, site=index)
     click.get_current_context().exit(exit_code(report))

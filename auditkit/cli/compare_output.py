@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from auditkit.cli.files import replace_file
+from auditkit.cli.files import write_files
 from auditkit.cli.output import LONGEST_PATH, console_for, table_of
-from auditkit.errors import InputError, printable
+from auditkit.errors import printable
 
 if TYPE_CHECKING:
     from auditkit.reports.comparison import Comparison, Difference
@@ -33,14 +33,7 @@ def deliver(found: Comparison, *, out: Path | None, as_json: bool) -> None:
     page = None
     if out is not None:
         page = out / "compare.html"
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            replace_file(out / "compare.json", comparison_to_json(found))
-            replace_file(page, render_comparison(found))
-        except OSError as error:
-            raise InputError(
-                f"cannot write the comparison: {error.strerror}", path=out, mend="choose another --out"
-            ) from None
+        write_files(out, {"compare.json": comparison_to_json(found), page.name: render_comparison(found)})
     if as_json:
         click.echo(comparison_to_json(found), nl=False)
         return
