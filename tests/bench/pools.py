@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -116,3 +116,20 @@ def annotator() -> Iterator[Annotator]:
         yield state
         server.shutdown()
         thread.join()
+
+
+def priced(url: str, cost: float) -> type:
+    """Return a class of clients that ask the server at `url`; each call costs so many US dollars."""
+    from auditkit.judging.clients import client_for
+
+    class Priced:
+        def __init__(self, model: str, **more: Any) -> None:
+            self._client = client_for(model, base_url=url)
+
+        async def complete(self, request: Any) -> Any:
+            return replace(await self._client.complete(request), cost=cost)
+
+        async def close(self) -> None:
+            await self._client.close()
+
+    return Priced

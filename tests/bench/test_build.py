@@ -23,7 +23,6 @@ from auditkit.bench.settings import Annotator, BuildSettings
 from auditkit.build import BuildResult, build, build_forecast
 from auditkit.cli import main
 from auditkit.errors import AuditkitError, InputError, NoData, UsageError
-from auditkit.judging.clients import client_for
 from auditkit.judging.engine import workers_for
 from auditkit.judging.inputs import read_prompts
 from auditkit.judging.spending import BudgetReached
@@ -238,25 +237,15 @@ def test_a_kill_during_annotation_loses_nothing(pool: Any, llm: Any, tmp_path: P
     assert only["asked"] <= len(llm.seen) <= only["asked"] + workers_for(4)
 
 
-def test_calls_are_priced_and_the_budget_holds(pool: Any, llm: Any, tmp_path: Path) -> None:
+def test_calls_are_priced_and_the_budget_holds(pool: Any, pools: Any, llm: Any, tmp_path: Path) -> None:
     """Known prices add up in the datasheet, over starts; a limit stops the build, which goes on with more money."""
-
-    class Priced:
-        def __init__(self, model: str, **more: Any) -> None:
-            self._client = client_for(model, base_url=llm.url)
-
-        async def complete(self, request: Any) -> Any:
-            return replace(await self._client.complete(request), cost=0.00005)
-
-        async def close(self) -> None:
-            await self._client.close()
-
+    priced = pools.priced(llm.url, 0.00005)
     settings = replace(_by_model(""), second=None, first=Annotator("openai/gpt-4o-mini"), max_cost=0.01)
     with pytest.raises(BudgetReached):
-        build(pool[0], out=tmp_path / "out", settings=settings, connect=Priced)
+        build(pool[0], out=tmp_path / "out", settings=settings, connect=priced)
     asked = len(llm.seen)
     assert 100 <= asked <= 200
-    done = build(pool[0], out=tmp_path / "out", settings=replace(settings, max_cost=None), connect=Priced)
+    done = build(pool[0], out=tmp_path / "out", settings=replace(settings, max_cost=None), connect=priced)
     (only,) = done.sheet.passes
     assert only.calls == only.asked == len(llm.seen)
     assert only.dollars == pytest.approx(0.00005 * only.calls)

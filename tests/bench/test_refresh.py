@@ -28,7 +28,6 @@ from auditkit.bench.settings import Annotator, BuildSettings
 from auditkit.build import BuildResult, build, build_forecast
 from auditkit.cli import main
 from auditkit.errors import InputError, NoData, UsageError
-from auditkit.judging.clients import client_for
 from auditkit.judging.engine import workers_for
 from auditkit.judging.inputs import read_prompts
 from auditkit.judging.spending import BudgetReached
@@ -493,26 +492,16 @@ def test_an_injection_is_inert_for_the_evolver() -> None:
 
 
 def test_evolution_is_priced_and_the_budget_holds(
-    first: BuildResult, judged: Path, fresh: Path, writer: Any, tmp_path: Path
+    first: BuildResult, judged: Path, fresh: Path, writer: Any, pools: Any, tmp_path: Path
 ) -> None:
     """A limit stops the evolution; with more money the same command goes on where it stopped."""
-
-    class Priced:
-        def __init__(self, model: str, **more: Any) -> None:
-            self._client = client_for(model, base_url=writer.url)
-
-        async def complete(self, request: Any) -> Any:
-            return replace(await self._client.complete(request), cost=0.001)
-
-        async def close(self) -> None:
-            await self._client.close()
-
+    priced = pools.priced(writer.url, 0.001)
     settings = _evolving(first, judged, "", evolver=Annotator("openai/gpt-4o-mini"), max_cost=0.004, concurrency=1)
     with pytest.raises(BudgetReached):
-        build(fresh, out=tmp_path / "out", settings=settings, connect=Priced)
+        build(fresh, out=tmp_path / "out", settings=settings, connect=priced)
     asked = len(writer.seen)
     assert 0 < asked < 8
-    done = build(fresh, out=tmp_path / "out", settings=replace(settings, max_cost=None), connect=Priced)
+    done = build(fresh, out=tmp_path / "out", settings=replace(settings, max_cost=None), connect=priced)
     assert len(writer.seen) == 8
     assert done.sheet.refresh is not None
     assert done.sheet.refresh.evolution is not None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import runpy
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,11 +19,7 @@ from auditkit.stress import StressPlan, stress
 sync_api = pytest.importorskip("playwright.sync_api")
 
 S = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "reports" / "sample.py")))
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+C = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("chromium.py"))))
 PAGES = {
     "field": S.field,
     "null": lambda: S.report(S.null_model(), simulated=True),
@@ -33,13 +27,11 @@ PAGES = {
     "judge": S.judge_test,
     "hostile": S.hostile,
 }
-SIZES = {"phone": (360, 800), "desktop": (1280, 900)}
-#: Everything that WCAG 2.2 AA asks for, as far as a machine can tell, and axe-core's advice on headings and landmarks.
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="there is no Chromium on this machine"),
+    pytest.mark.skipif(not Path(C.CHROMIUM).exists(), reason="there is no Chromium on this machine"),
 ]
 
 
@@ -58,22 +50,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     path = folder / "stress.html"
     path.write_text(render_stress(stress("arena-hard-v0.1", plan, out=folder / "stress")), encoding="utf-8")
     return {**found, "stress": path.as_uri()}
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots are left to be looked at: the folder that AUDITKIT_SHOTS names, else the tests' own."""
-    folder = Path(os.environ.get("AUDITKIT_SHOTS") or tmp_path_factory.mktemp("shots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield browser
-        browser.close()
 
 
 class Watched:
@@ -113,7 +89,7 @@ def visit(browser: Any, files: dict[str, str]) -> Iterator[Any]:
     opened: list[Watched] = []
 
     def go(name: str, size: str = "desktop", **options: Any) -> Watched:
-        width, height = SIZES[size]
+        width, height = C.SIZES[size]
         url = files.get(name, name)
         opened.append(Watched(browser, url, viewport={"width": width, "height": height}, **options))
         return opened[-1]
@@ -123,15 +99,11 @@ def visit(browser: Any, files: dict[str, str]) -> Iterator[Any]:
         watched.context.close()
 
 
-def open_all(page: Any) -> None:
-    page.evaluate("() => document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-
-
 def test_hostile_answers_execute_nothing(visit: Any) -> None:
     """Every fold opened, every link and button used: no script, no dialog, no request, no word on the console."""
     watched = visit("hostile")
     page = watched.page
-    open_all(page)
+    C.open_all(page)
     for selector in ("th button", ".folds button", ".board a"):
         for i in range(page.locator(selector).count()):
             page.locator(selector).nth(i).dispatch_event("click")
@@ -162,12 +134,12 @@ def test_the_policy_stops_markup_that_would_slip_in(visit: Any) -> None:
     assert any("Content Security Policy" in text for text in watched.console)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", C.SIZES)
 @pytest.mark.parametrize("name", [*PAGES, "stress"])
 def test_nothing_overflows_and_nothing_is_tiny(visit: Any, shots: Path, name: str, size: str) -> None:
     """No sideways scrolling of the page, no text below 11 pixels or in a sliver, a quiet console; with every fold open."""
     watched = visit(name, size)
-    open_all(watched.page)
+    C.open_all(watched.page)
     for scheme in ("light", "dark"):
         watched.page.emulate_media(color_scheme=scheme)
         found = watched.page.evaluate(
@@ -209,8 +181,8 @@ def test_axe_finds_no_violation(visit: Any, name: str, size: str, scheme: str) -
     """WCAG 2.2 AA and best practice by axe-core, every fold open. Its script is let past our policy for this test only."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = visit(name, size, color_scheme=scheme, bypass_csp=True).page
-    open_all(page)
-    found = axe.run(page, options={"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}).response
+    C.open_all(page)
+    found = axe.run(page, options=C.RULES).response
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found["violations"]] == []
     assert len(found["passes"]) > 20
 
@@ -225,7 +197,7 @@ def test_axe_sees_what_is_wrong(visit: Any) -> None:
             document.querySelector('.hero .lede').style.color = '#ddd';
         }"""
     )
-    found = axe.run(page, options={"runOnly": {"type": "tag", "values": TAGS}}).response
+    found = axe.run(page, options={"runOnly": {"type": "tag", "values": C.TAGS}}).response
     assert {v["id"] for v in found["violations"]} >= {"html-has-lang", "color-contrast"}
 
 
@@ -233,7 +205,7 @@ def test_axe_sees_what_is_wrong(visit: Any) -> None:
 def test_a_screen_reader_finds_names_and_order(visit: Any, name: str) -> None:
     """In the accessibility tree every image, table and region has a name and headings skip no level."""
     page = visit(name).page
-    open_all(page)
+    C.open_all(page)
     tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     nodes = [
         (node["role"]["value"], node.get("name", {}).get("value", "").strip())
@@ -295,7 +267,7 @@ def test_an_attacked_answer_is_copied_without_a_network(visit: Any) -> None:
     """The button puts the text as it stands there on the clipboard and says so to a screen reader."""
     watched = visit("attacked", permissions=["clipboard-read", "clipboard-write"])
     page = watched.page
-    open_all(page)
+    C.open_all(page)
     quote = page.locator("figure.quote").filter(has_text="Attacked answer").first
     quote.get_by_role("button", name="Copy: Attacked answer").press("Enter")
     page.wait_for_function("() => document.querySelector('[role=status]').textContent === 'Copied'")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import runpy
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -25,22 +23,12 @@ sync_api = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 S = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "reports" / "sample.py")))
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-#: WCAG 2.2 at levels A and AA, and what axe calls best practice.
-RULES = {
-    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    "resultTypes": ["violations"],
-}
+C = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("chromium.py"))))
 PAGES = ("index", "submission", "compare", "judge", "method", "hostile", "hostile-submission")
-SIZES = {"phone": (360, 800), "desktop": (1280, 900)}
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="there is no Chromium on this machine"),
+    pytest.mark.skipif(not Path(C.CHROMIUM).exists(), reason="there is no Chromium on this machine"),
 ]
 
 
@@ -79,14 +67,6 @@ def where(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield browser
-        browser.close()
-
-
 class Watched:
     """A page, and everything it did that no page of ours may do."""
 
@@ -119,26 +99,13 @@ def visit(browser: Any, where: dict[str, str]) -> Iterator[Any]:
     opened: list[Watched] = []
 
     def go(name: str, size: str = "desktop", **options: Any) -> Watched:
-        width, height = SIZES[size]
+        width, height = C.SIZES[size]
         opened.append(Watched(browser, where[name], viewport={"width": width, "height": height}, **options))
         return opened[-1]
 
     yield go
     for watched in opened:
         watched.context.close()
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go: the folder of AUDITKIT_SHOTS, or one of this run's own."""
-    named = os.environ.get("AUDITKIT_SHOTS")
-    path = Path(named) if named else tmp_path_factory.mktemp("pictures")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def open_all(page: Any) -> None:
-    page.evaluate("() => document.querySelectorAll('details').forEach((d) => { d.open = true; })")
 
 
 def names_shown(page: Any) -> list[str]:
@@ -159,17 +126,17 @@ def cells(page: Any, part: str) -> list[str]:
 def test_axe_finds_no_fault(visit: Any, name: str, scheme: str) -> None:
     """WCAG 2.2 AA by axe-core on each page, every fold open, light and dark."""
     page = visit(name, bypass_csp=True, color_scheme=scheme).page  # axe is injected, which the policy would refuse
-    open_all(page)
-    found = axe.Axe().run(page, options=RULES)
+    C.open_all(page)
+    found = axe.Axe().run(page, options=C.RULES)
     assert found.violations_count == 0, found.generate_report()
 
 
 def test_axe_finds_no_fault_on_a_phone_or_a_slice(visit: Any) -> None:
     """The same of the board at 360 pixels, and after a slice was put in."""
-    for size in SIZES:
+    for size in C.SIZES:
         page = visit("index", size, bypass_csp=True).page
         page.get_by_label("Prompts", exact=True).select_option(index=1)
-        found = axe.Axe().run(page, options=RULES)
+        found = axe.Axe().run(page, options=C.RULES)
         assert found.violations_count == 0, found.generate_report()
 
 
@@ -183,12 +150,12 @@ def test_axe_would_find_a_fault(visit: Any) -> None:
     page.evaluate(
         "() => { const p = document.getElementById('bad'); p.style.color = '#ccc'; p.style.background = '#ddd'; }"
     )
-    report = axe.Axe().run(page, options=RULES).generate_snapshot()
+    report = axe.Axe().run(page, options=C.RULES).generate_snapshot()
     assert "color-contrast" in report
     assert "label" in report
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", C.SIZES)
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_scrolls_sideways_or_misbehaves(visit: Any, name: str, size: str, shots: Path) -> None:
     """At 360 and 1280 pixels, light and dark, every fold open: no overflow, no tiny text, a quiet console, no request."""
@@ -196,7 +163,7 @@ def test_no_page_scrolls_sideways_or_misbehaves(visit: Any, name: str, size: str
     for scheme in ("light", "dark"):
         watched.page.emulate_media(color_scheme=scheme)
         watched.page.screenshot(path=shots / f"site-{name}-{size}-{scheme}.png", full_page=True)
-    open_all(watched.page)
+    C.open_all(watched.page)
     found = watched.page.evaluate(
         """() => ({
             wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
@@ -213,7 +180,7 @@ def test_no_page_scrolls_sideways_or_misbehaves(visit: Any, name: str, size: str
 def test_headings_and_names_are_in_order(visit: Any, name: str) -> None:
     """One first heading, no level skipped, and every image, table, region and link has a name."""
     page = visit(name).page
-    open_all(page)
+    C.open_all(page)
     tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     nodes = [
         (node["role"]["value"], node.get("name", {}).get("value", "").strip())
@@ -402,7 +369,7 @@ def test_hostile_names_execute_nothing(visit: Any) -> None:
     for name in ("hostile", "hostile-submission"):
         watched = visit(name)
         page = watched.page
-        open_all(page)
+        C.open_all(page)
         for selector in ("th button", ".filters button", "summary"):
             for i in range(page.locator(selector).count()):
                 page.locator(selector).nth(i).dispatch_event("click")

@@ -25,8 +25,8 @@ from auditkit.reports.stress_report import stress_from_json
 sync_api = pytest.importorskip("playwright.sync_api")
 
 TESTS: Final = Path(__file__).parents[1]
-BROWSER: Final = SimpleNamespace(**runpy.run_path(str(TESTS / "browser" / "test_browser_report.py")))
-SAMPLE: Final = BROWSER.S
+BROWSER: Final = SimpleNamespace(**runpy.run_path(str(TESTS / "browser" / "chromium.py")))
+SAMPLE: Final = SimpleNamespace(**runpy.run_path(str(TESTS / "reports" / "sample.py")))
 
 pytestmark = [
     pytest.mark.browser,
